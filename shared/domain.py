@@ -1,0 +1,275 @@
+"""The nouns inside every room: frozen values without behaviour beyond their own arithmetic.
+
+Twins of the messages in proto/spiral/v1/types.proto, which documents every field; `wire.py` converts between the two.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ImageCategory(StrEnum):
+    """What an image shows: DPE's twelve image types."""
+
+    GEOMETRIC = "geometric"
+    MEDICAL = "medical"
+    CHART_GRAPH = "chart_graph"
+    TEXT_DENSE = "text_dense"
+    DIAGRAM = "diagram"
+    MATH_FORMULA = "math_formula"
+    MAP = "map"
+    NATURAL_SCENE = "natural_scene"
+    ARTISTIC = "artistic"
+    EVERYDAY_OBJECT = "everyday_object"
+    ARCHITECTURAL = "architectural"
+    MIXED = "mixed"
+
+
+class QuestionType(StrEnum):
+    """How a question is answered, and so which grader decides."""
+
+    MULTIPLE_CHOICE = "multiple_choice"
+    NUMERIC = "numeric"
+    TEXT = "text"
+
+
+class ErrorType(StrEnum):
+    """How an answer went wrong, read off the graded answer."""
+
+    WRONG_VALUE = "wrong_value"
+    NEAR_MISS = "near_miss"
+    WRONG_UNIT = "wrong_unit"
+    UNGRADABLE = "ungradable"
+    UNSTABLE = "unstable"
+
+
+class Recipe(StrEnum):
+    """How a cell is trained in one iteration."""
+
+    TEACH = "teach"
+    REINFORCE = "reinforce"
+
+
+class Strategy(StrEnum):
+    """How the planner turns a diagnosis into weights."""
+
+    LEARNABILITY = "learnability"
+    DPE_STEPS = "dpe_steps"
+    ERROR = "error"
+    UNIFORM = "uniform"
+    FIXED = "fixed"
+
+
+class RejectionReason(StrEnum):
+    """Why a candidate was refused: the first check that refused."""
+
+    SCHEMA = "schema"
+    IMAGE_UNDECODABLE = "image_undecodable"
+    IMAGE_TOO_LARGE = "image_too_large"
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    PROBE_LEAK = "probe_leak"
+    WRONG_ANSWER = "wrong_answer"
+    UNVERIFIABLE = "unverifiable"
+    WRONG_CELL = "wrong_cell"
+    TOO_HARD = "too_hard"
+    TOO_EASY = "too_easy"
+    OVER_QUOTA = "over_quota"
+
+
+class ClosingReason(StrEnum):
+    """Why a plan was closed."""
+
+    QUOTAS_MET = "quotas_met"
+    BUDGET_SPENT = "budget_spent"
+    NO_GENERATOR = "no_generator"
+
+
+class EndReason(StrEnum):
+    """Why a run ended."""
+
+    ITERATIONS_DONE = "iterations_done"
+    NO_SAMPLES = "no_samples"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Cell:
+    """The unit of diagnosis and planning: image category × question type."""
+
+    category: ImageCategory
+    question_type: QuestionType
+
+    def __str__(self) -> str:
+        return f"{self.category.value}/{self.question_type.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRef:
+    """An immutable object in the store; readers refuse bytes that do not match the digest."""
+
+    uri: str
+    sha256: str
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A published weight set; `checkpoint` is the manifest of a Hugging Face directory."""
+
+    model_id: str
+    iteration: int
+    checkpoint: ArtifactRef
+    parent_model_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A credible or confidence interval with its coverage."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellGain:
+    """One cell's part of a paired comparison."""
+
+    cell: Cell
+    num_pairs: int
+    gain: float
+    interval: Interval
+    num_fixed: int
+    num_still_failing: int
+    num_regressed: int
+    num_new_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairedComparison:
+    """Two models on the same probes; gains are challenger minus baseline."""
+
+    baseline_model_id: str
+    num_pairs: int
+    macro_gain: float
+    interval: Interval
+    p_value: float
+    cells: tuple[CellGain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """How often one error type was seen."""
+
+    error_type: ErrorType
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellDiagnosis:
+    """One cell's diagnosis: counts, posterior, test, error types."""
+
+    cell: Cell
+    num_probes: int
+    num_answers: int
+    num_correct: int
+    num_ungradable: int
+    pass_rate: float
+    interval: Interval
+    learnability: float
+    p_value: float
+    adjusted_p_value: float
+    is_weak: bool
+    errors: tuple[ErrorCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellQuota:
+    """One cell's part of a mixture."""
+
+    cell: Cell
+    num_samples: int
+    weight: float
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class CellShortfall:
+    """A cell that stays short of its quota."""
+
+    cell: Cell
+    num_wanted: int
+    num_accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorIdentity:
+    """A generator replica."""
+
+    kind: str
+    version: str
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A request for up to `num_candidates` candidates of one cell, consumed by accepted samples."""
+
+    lease_id: str
+    cell: Cell
+    recipe: Recipe
+    kind: str
+    ordinal: int
+    num_candidates: int
+    num_wanted: int
+    seed: int
+    difficulty: float
+    image_size_px: int
+    base_model: ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A question on an image with the answer that its maker claims; not yet accepted."""
+
+    candidate_id: str
+    cell: Cell
+    image: bytes
+    question: str
+    choices: tuple[str, ...]
+    answer: str
+    tolerance: float
+    scene: str
+    provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of quality control for one candidate; `reason` is None where accepted."""
+
+    candidate_id: str
+    accepted: bool
+    reason: RejectionReason | None
+    detail: str
+    pass_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a policy is asked, with the reference answer."""
+
+    question_id: str
+    image: bytes
+    question: str
+    question_type: QuestionType
+    choices: tuple[str, ...]
+    answer: str
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellWeight:
+    """A cell's weight, relative to the others."""
+
+    cell: Cell
+    weight: float
