@@ -1,0 +1,21 @@
+"""A process of its own for the store tests: uploads until killed, or moves a file both ways and says its peak memory in KiB."""
+
+import asyncio
+import resource
+import sys
+from pathlib import Path
+
+from shared.store import open_store_url
+
+
+async def main(what: str, url: str, key: str, path: Path) -> None:
+    async with open_store_url(url) as store:
+        print("started", flush=True)
+        await store.put_file(key, path)
+        print("uploaded", flush=True)
+        if what == "roundtrip":
+            await store.get_file(key, path.with_suffix(".out"))
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+
+
+asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])))
