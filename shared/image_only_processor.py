@@ -57,7 +57,7 @@ class ImageOnlyQwen25VLProcessor(_ImageOnly, Qwen2_5_VLProcessor):  # type: igno
         self._set_up(image_processor, tokenizer, chat_template)
 
 
-IMAGE_ONLY_PROCESSORS = {"qwen3_vl": ImageOnlyQwen3VLProcessor, "qwen2_5_vl": ImageOnlyQwen25VLProcessor}
+IMAGE_ONLY_PROCESSORS: dict[str, Any] = {"qwen3_vl": ImageOnlyQwen3VLProcessor, "qwen2_5_vl": ImageOnlyQwen25VLProcessor}
 
 
 def register_image_only_processors() -> None:
