@@ -162,6 +162,21 @@ def _cell(row: dict[str, Any], where: str) -> Cell:
         raise Rejected(f"{where}: {error}") from error
 
 
+def _recipe(row: dict[str, Any], where: str) -> Recipe:
+    try:
+        return Recipe(row["recipe"])
+    except ValueError as error:
+        raise Rejected(f"{where}, column 'recipe': {error}") from error
+
+
+def _first_image(row: dict[str, Any], where: str) -> bytes:
+    """The image of a sample; one that is named by path alone lies outside the file, and outside its digest."""
+    images = row["images"]
+    if not images or images[0] is None or not images[0]["bytes"]:
+        raise Rejected(f"{where}, column 'images': holds no image bytes")
+    return bytes(images[0]["bytes"])
+
+
 def write_probes(probes: Sequence[Probe]) -> bytes:
     """Probes as Parquet."""
     return _write(
@@ -310,12 +325,12 @@ def read_samples(payload: bytes, source: str) -> list[Sample]:
         Sample(
             sample_id=row["sample_id"],
             cell=_cell(row, where),
-            image=row["images"][0]["bytes"],
+            image=_first_image(row, where),
             question=row["problem"],
             choices=tuple(row["choices"]),
             answer=row["answer"],
             tolerance=row["tolerance"],
-            recipe=Recipe(row["recipe"]),
+            recipe=_recipe(row, where),
             pass_rate=row["pass_rate"],
             iteration=row["iteration"],
             lease_id=row["lease_id"],
