@@ -1,11 +1,226 @@
-"""The life of a room."""
+"""The life of a room: settings, connections, build, gRPC, reconciliation, consuming, draining, exit code."""
 
-from shared.catalogue import Room
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import grpc.aio
+
+from shared import registry
+from shared.artifacts import Artifacts
+from shared.bus import Bus, connect
+from shared.catalogue import BY_MESSAGE, CATALOGUE, EventType, Room, Stream
+from shared.delivery import Deliveries, Tools
+from shared.envelope import MESSAGE_ID, Consequences, Sealed
+from shared.errors import BadConfiguration, Retryable, SpiralError
+from shared.events import GenerationRequested
+from shared.history import row_of, scan
+from shared.presence import RoomPresence
+from shared.publisher import Publisher
+from shared.registry import GeneratorRegistry
+from shared.rpc import RpcServer, open_channel
+from shared.runs import BusRuns
 from shared.service import Build, Handler, Keyed, Ports, S, Service, Servicer
+from shared.settings import RoomSettings, load
+from shared.store import ObjectStore, open_store
+from shared.telemetry import Metrics, configure_logs, log, tracing
 
-__all__ = ["Build", "Handler", "Keyed", "Ports", "Service", "Servicer", "main"]
+__all__ = ["Build", "Handler", "Keyed", "Ports", "Service", "Servicer", "main", "run"]
+
+_FATAL, _MISCONFIGURED = 1, 2
 
 
 def main(room: Room, settings_type: type[S], build: Build[S]) -> None:
-    """Runs a room until it is asked to stop; exits 0 after a drain, 1 on a fatal error, 2 on wrong settings."""
-    raise NotImplementedError
+    """Runs a room until SIGTERM or SIGINT; exits 0 after a drain, 1 on a fatal error, 2 on a wrong setting."""
+    try:
+        settings = load(settings_type)
+    except BadConfiguration as error:
+        sys.stderr.write(f"spiral {room.value}: {error}\n")
+        raise SystemExit(_MISCONFIGURED) from None
+    configure_logs(room.value, settings.instance_id, level=settings.log_level, is_json=settings.log_format == "json")
+    raise SystemExit(asyncio.run(_run_until_signal(room, settings, build)))
+
+
+async def _run_until_signal(room: Room, settings: S, build: Build[S]) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await run(room, settings, build, stop)
+
+
+async def run(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -> int:
+    """Runs a room until `stop` is set, and returns its exit code."""
+    try:
+        await _live(room, settings, build, stop)
+    except BadConfiguration as error:
+        log.error(str(error))
+        return _MISCONFIGURED
+    except SpiralError as error:
+        log.error(str(error))
+        return _FATAL
+    except Exception as error:
+        log.critical("fatal error", exc_info=error)
+        return _FATAL
+    log.info("drained, goodbye")
+    return 0
+
+
+async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    fatal: asyncio.Future[None] = loop.create_future()
+
+    def fail(error: Exception) -> None:
+        if not fatal.done():
+            fatal.set_exception(error)
+
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        if settings.metrics_port is not None:
+            metrics.serve(settings.metrics_port)
+        tracer, provider = tracing(room.value, settings.traces_exporter)
+        stack.callback(provider.shutdown)
+        # Whoever waits for the outcome of a start or a life takes the error; nobody else must be told of it.
+        stack.callback(lambda: fatal.done() and fatal.exception())
+
+        bus = await stack.enter_async_context(connect(settings, f"{room.value}-{settings.instance_id}"))
+        await _patiently(bus.declare_streams, settings)
+        store = await _open_store(stack, settings)
+        presence = RoomPresence(bus, room, settings.instance_id)
+        runs = BusRuns(bus)
+        publisher = Publisher(bus, runs)
+        await presence.say()
+        stack.push_async_callback(presence.leave)
+
+        ports = Ports(
+            runs=runs,
+            artifacts=Artifacts(store, producer=room.value, cache_dir=settings.work_dir / "cache"),
+            activity=presence,
+            instance_id=settings.instance_id,
+            bucket=bus.bucket,
+            channel=_Channels(settings, stack).channel,
+            generators=GeneratorRegistry(lambda: bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)),
+            drain=stop.set,
+            grpc_address=lambda: presence.grpc_address,
+        )
+        service = await stack.enter_async_context(build(ports, settings))
+        rows = _rows_of(room, service)
+
+        server = RpcServer(service.servicers, host=settings.grpc_host, port=settings.grpc_port, deadline_s=settings.grpc_deadline_s)
+        port = await server.start()
+        stack.push_async_callback(server.stop, 0)
+        presence.describe(state="starting", kind=service.kind, grpc_address=f"{settings.grpc_advertised_host or settings.grpc_host}:{port}")
+        await _reconcile(room, service, bus, runs, publisher)
+
+        tools = Tools(room, bus, runs, publisher, settings, metrics, tracer, fail)
+        deliveries = [Deliveries(tools, row, await bus.declare_consumer(room.value, row, service.kind), handler) for row, handler in rows]
+        for delivery in deliveries:
+            await delivery.start()
+        presence.describe(state="serving")
+        await server.report(is_serving=True)
+        log.info("serving", grpc_address=presence.grpc_address, consumes=[row.subject for row, _ in rows])
+
+        background = [asyncio.create_task(_lasting(work)) for work in (presence.beat, *service.background)]
+        try:
+            await _until(stop, fatal, bus, background)
+        finally:
+            log.info("draining", grace_s=settings.grace_s)
+            presence.describe(state="draining")
+            await server.report(is_serving=False)
+            await asyncio.gather(*(delivery.drain(settings.grace_s) for delivery in deliveries))
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await server.stop(min(settings.grace_s, 2.0))
+
+
+async def _until(stop: asyncio.Event, fatal: asyncio.Future[None], bus: Bus, background: list[asyncio.Task[None]]) -> None:
+    """Returns when the room is asked to stop; raises what makes it go on no longer."""
+    stopping = asyncio.create_task(stop.wait())
+    watched: set[asyncio.Future[object]] = {stopping, fatal, bus.closed, *background}  # type: ignore[arg-type]
+    try:
+        while not stopping.done():
+            done, watched = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for future in done - {stopping}:
+                if future is bus.closed:
+                    raise Retryable(f"the broker closed the connection for good: {future.result()!r}")
+                future.result()
+    finally:
+        stopping.cancel()
+
+
+async def _lasting(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+def _rows_of(room: Room, service: Service) -> list[tuple[EventType, Handler]]:
+    wanted = {row.message for row in CATALOGUE if room in row.to}
+    if set(service.handlers) != wanted:
+        differing = sorted(message.__name__ for message in set(service.handlers) ^ wanted)
+        raise TypeError(f"the {room.value}'s handlers differ from the catalogue in {differing}")
+    if (GenerationRequested in wanted) != (service.kind is not None):
+        raise TypeError("a room that takes leases names its kind, and no other does")
+    return [(BY_MESSAGE[message], handler) for message, handler in service.handlers.items()]
+
+
+async def _reconcile(room: Room, service: Service, bus: Bus, runs: BusRuns, publisher: Publisher) -> None:
+    """Says what stands in the store or ledger and is not in the streams: a crash kept it from being said."""
+    if service.reconcile is None:
+        return
+    for spec in await runs.unfinished():
+        unsaid: list[Sealed] = []
+        for cause, events in await service.reconcile(spec):
+            consequences = Consequences(room, cause)
+            unsaid += [consequences.seal(event) for event in events]
+        subjects = sorted({sealed.subject for sealed in unsaid})
+        for stream in Stream:
+            here = [subject for subject in subjects if row_of(subject).stream is stream]
+            said = {stored.headers.get(MESSAGE_ID) async for stored in scan(bus, stream, here, headers_only=True)} if here else set()
+            unsaid = [sealed for sealed in unsaid if sealed.event_id not in said]
+        if unsaid:
+            log.warning("saying what a crash kept unsaid", run_id=spec.run_id, subjects=[sealed.subject for sealed in unsaid])
+        await publisher.publish(unsaid)
+
+
+async def _open_store(stack: AsyncExitStack, settings: RoomSettings) -> ObjectStore:
+    opened: list[ObjectStore] = []
+
+    async def attempt() -> None:
+        opened.append(await stack.enter_async_context(open_store(settings)))
+
+    await _patiently(attempt, settings)
+    return opened[0]
+
+
+async def _patiently(start: Callable[[], Awaitable[None]], settings: RoomSettings) -> None:
+    """Tries until it succeeds or the start-up time is over; then the last reason is raised."""
+    deadline = asyncio.get_running_loop().time() + settings.start_timeout_s
+    while True:
+        try:
+            return await start()
+        except Retryable as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            log.warning("not ready yet, trying again", reason=str(error))
+            await asyncio.sleep(0.5)
+
+
+class _Channels:
+    """One channel to each other room, closed with the room."""
+
+    def __init__(self, settings: RoomSettings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._open: dict[Room, grpc.aio.Channel] = {}
+
+    def channel(self, room: Room) -> grpc.aio.Channel:
+        """A channel to a room at its address in the settings.
+
+        Raises:
+            BadConfiguration: its address is not set.
+        """
+        if room not in self._open:
+            self._open[room] = open_channel(self._settings.address(room))
+            self._stack.push_async_callback(self._open[room].close, None)
+        return self._open[room]

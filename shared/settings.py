@@ -22,13 +22,13 @@ class RoomSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SPIRAL_", extra="ignore", frozen=True)
 
-    bus_url: str = "nats://127.0.0.1:4222"
+    bus_url: Annotated[str, Field(repr=False)] = "nats://127.0.0.1:4222"
     """The NATS server, or several separated by commas; user and password may stand in the URL."""
     bus_credentials: Path | None = None
     """A NATS credentials file."""
     bus_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     """Copies of every stream and bucket; 3 in a cluster."""
-    store_url: str
+    store_url: Annotated[str, Field(repr=False)]
     """Where objects live: `file:///absolute/directory` or `s3://KEY:SECRET@host:port/bucket`."""
     work_dir: Path = Path(".spiral/work")
     """Scratch space and cache; may be lost without loss."""
@@ -65,6 +65,9 @@ class RoomSettings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Serves Prometheus metrics where set."""
 
+    traces_exporter: str = ""
+    """An installed OpenTelemetry exporter, such as `otlp`; none where empty."""
+
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = "json"
 
@@ -86,7 +89,7 @@ class RoomSettings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _is_store(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("file", "s3", "s3+http", "s3+https", "http", "https"):
+        if urlsplit(value).scheme not in ("file", "s3", "s3+http", "s3+https"):
             raise ValueError("must look like file:///absolute/directory or s3://host:port/bucket")
         return value
 

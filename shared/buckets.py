@@ -1,0 +1,110 @@
+"""Key-value buckets of JetStream as the `KeyValue` port: durable, and changed by compare-and-set."""
+
+import nats.errors
+from nats.js import JetStreamContext, api
+from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError, NoStreamResponseError
+from nats.js.kv import KeyValue as Store
+
+from shared.errors import Retryable
+from shared.ports import Conflict, Entry
+
+_AWAY = (
+    nats.errors.TimeoutError,
+    nats.errors.NoRespondersError,
+    nats.errors.ConnectionClosedError,
+    nats.errors.OutboundBufferLimitError,
+    NoStreamResponseError,
+    OSError,
+)
+
+
+class Bucket:
+    """One bucket. Every method raises Retryable while the broker is away; after a lost answer the value may have changed or not."""
+
+    def __init__(self, js: JetStreamContext, store: Store, name: str) -> None:
+        self._js = js
+        self._store = store
+        self._stream = f"KV_{name}"
+        self._prefix = f"$KV.{name}."
+        self._name = name
+
+    async def get(self, key: str) -> Entry | None:
+        """The current value, or None."""
+        try:
+            entry = await self._store.get(key)
+        except KeyNotFoundError:
+            return None
+        except (*_AWAY, APIError) as error:
+            raise self._away(error) from error
+        return Entry(entry.value or b"", entry.revision or 0)
+
+    async def create(self, key: str, value: bytes) -> int:
+        """Sets an absent key and returns its revision.
+
+        Raises:
+            Conflict: the key exists.
+        """
+        try:
+            return await self._store.create(key, value)
+        except KeyWrongLastSequenceError as error:
+            raise Conflict(f"{self._name}/{key} exists") from error
+        except (*_AWAY, APIError) as error:
+            raise self._away(error) from error
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        """Sets a key whose last revision is `revision`.
+
+        Raises:
+            Conflict: it is not.
+        """
+        try:
+            return await self._store.update(key, value, last=revision)
+        except KeyWrongLastSequenceError as error:
+            raise Conflict(f"{self._name}/{key} is no longer at revision {revision}") from error
+        except (*_AWAY, APIError) as error:
+            raise self._away(error) from error
+
+    async def put(self, key: str, value: bytes) -> int:
+        """Sets a key whatever it held."""
+        try:
+            return await self._store.put(key, value)
+        except (*_AWAY, APIError) as error:
+            raise self._away(error) from error
+
+    async def delete(self, key: str) -> None:
+        """Removes a key and its history; absent is fine."""
+        try:
+            await self._js.purge_stream(self._stream, subject=f"{self._prefix}{key}")
+        except (*_AWAY, APIError) as error:
+            raise self._away(error) from error
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The living keys that start with `prefix`, sorted."""
+        try:
+            info = await self._js.stream_info(self._stream, subjects_filter=f"{self._prefix}>")
+        except (*_AWAY, APIError) as error:
+            raise self._away(error) from error
+        keys = (subject.removeprefix(self._prefix) for subject in info.state.subjects or ())
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def _away(self, error: Exception) -> Retryable:
+        return Retryable(f"bucket {self._name}: {error!r}")
+
+
+async def open_bucket(js: JetStreamContext, name: str, *, ttl_s: float, num_replicas: int) -> Bucket:
+    """A bucket of that name, made where it does not exist.
+
+    Raises:
+        Retryable: the broker is away.
+    """
+    try:
+        try:
+            store = await js.key_value(name)
+        except BucketNotFoundError:
+            # Two rooms may make it at the same time; with equal properties both succeed.
+            store = await js.create_key_value(
+                bucket=name, history=1, ttl=ttl_s or None, storage=api.StorageType.FILE, replicas=num_replicas, direct=False
+            )
+    except (TimeoutError, *_AWAY, APIError) as error:
+        raise Retryable(f"bucket {name}: {error!r}") from error
+    return Bucket(js, store, name)

