@@ -13,6 +13,8 @@ from shared.errors import Rejected
 KIND = "rendered"
 VERSION = "1.0.0"
 LICENCE = "CC0-1.0 generated"
+MAX_CANDIDATES = 10_000
+"""Of one request or lease."""
 
 _BY_CATEGORY: dict[ImageCategory, dict[QuestionType, tuple[Template, ...]]] = {
     ImageCategory.GEOMETRIC: geometric.TEMPLATES,
@@ -56,6 +58,49 @@ def candidate_id(image: bytes, question: str, choices: tuple[str, ...], answer: 
     return digest.hexdigest()
 
 
+def check_request(cell: Cell, num: int, difficulty: float, image_size_px: int) -> None:
+    """Refuses what can't be made.
+
+    Raises:
+        Rejected: the cell is not served, or a value is out of range.
+    """
+    if cell not in TEMPLATES:
+        raise Rejected(f"the rendered generator does not serve {cell}; it serves {', '.join(map(str, CELLS))}")
+    if not 0 <= num <= MAX_CANDIDATES or not 0 <= difficulty <= 1 or not 32 <= image_size_px <= 2048:
+        asked = f"{num} candidates, difficulty {difficulty}, image_size_px {image_size_px}"
+        raise Rejected(f"{asked}: must be at most {MAX_CANDIDATES} candidates, difficulty in [0, 1], image_size_px in [32, 2048]")
+
+
+def make_candidate(cell: Cell, index: int, seed: int, difficulty: float, image_size_px: int) -> Candidate:
+    """The candidate at one place of a seed's endless list.
+
+    Raises:
+        Rejected: this generator does not serve the cell.
+    """
+    scene = make_scene(cell, Random(f"{seed}/{cell}/{index}"), difficulty)
+    image = draw_png(scene.marks, image_size_px)
+    provenance = {
+        "generator": {"kind": KIND, "version": VERSION},
+        "seed": seed,
+        "index": index,
+        "template": scene.template,
+        "difficulty": difficulty,
+        "image_size_px": image_size_px,
+        "licence": LICENCE,
+    }
+    return Candidate(
+        candidate_id=candidate_id(image, scene.question, scene.choices, scene.answer),
+        cell=cell,
+        image=image,
+        question=scene.question,
+        choices=scene.choices,
+        answer=scene.answer,
+        tolerance=0.0,
+        scene=scene.to_json(),
+        provenance=json.dumps(provenance, separators=(",", ":")),
+    )
+
+
 def make_candidates(cell: Cell, num: int, seed: int, difficulty: float, image_size_px: int) -> list[Candidate]:
     """`num` candidates of a cell; a longer list with the same arguments begins with a shorter one.
 
@@ -64,33 +109,5 @@ def make_candidates(cell: Cell, num: int, seed: int, difficulty: float, image_si
     Raises:
         Rejected: the cell is not served, or a value is out of range.
     """
-    if num < 0 or not 0 <= difficulty <= 1 or not 32 <= image_size_px <= 2048:
-        asked = f"num {num}, difficulty {difficulty}, image_size_px {image_size_px}"
-        raise Rejected(f"{asked}: num must be at least 0, difficulty in [0, 1], image_size_px in [32, 2048]")
-    candidates = []
-    for index in range(num):
-        scene = make_scene(cell, Random(f"{seed}/{cell}/{index}"), difficulty)
-        image = draw_png(scene.marks, image_size_px)
-        provenance = {
-            "generator": {"kind": KIND, "version": VERSION},
-            "seed": seed,
-            "index": index,
-            "template": scene.template,
-            "difficulty": difficulty,
-            "image_size_px": image_size_px,
-            "licence": LICENCE,
-        }
-        candidates.append(
-            Candidate(
-                candidate_id=candidate_id(image, scene.question, scene.choices, scene.answer),
-                cell=cell,
-                image=image,
-                question=scene.question,
-                choices=scene.choices,
-                answer=scene.answer,
-                tolerance=0.0,
-                scene=scene.to_json(),
-                provenance=json.dumps(provenance, separators=(",", ":")),
-            )
-        )
-    return candidates
+    check_request(cell, num, difficulty, image_size_px)
+    return [make_candidate(cell, index, seed, difficulty, image_size_px) for index in range(num)]
