@@ -1,0 +1,72 @@
+# Spiral: `make run` and `make test` do all the set-up that they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fmt bench proto base-model lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := evaluator,attributor,planner,generators-rendered,quality,trainer,cli,local,dev
+TORCH := torch==2.13.0
+# An index that carries torch's CPU builds, where the default one serves CUDA builds: `make setup TORCH_INDEX=<index>`.
+TORCH_INDEX ?=
+BUF_VERSION := 1.75.0
+BUF := .tools/node_modules/.bin/buf
+# Arguments for `spiral run`: `make run ARGS="--iterations 1"`.
+ARGS ?=
+
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make .venv and install everything, pinned by requirements.lock
+
+# Torch goes first and is named again, so that no other requirement replaces it.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Spiral needs Python 3.11 or newer: make PYTHON=/path/to/python"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock $(TORCH) --editable ".[$(EXTRAS)]"
+	@touch $@
+
+run: setup ## Turn the spiral: the main job, live, resumable, with a report at the end
+	$(BIN)/spiral run $(ARGS)
+
+test: setup ## Run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup $(BUF) ## Lint, format check, types, import contracts, generated code, protobuf lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python proto/generate.py --check
+	@if [ -x $(BUF) ]; then echo "$(BUF) lint proto"; $(BUF) lint proto; else echo "*** buf lint SKIPPED: npm is missing ***" >&2; fi
+
+$(BUF):
+	@if command -v npm >/dev/null; then \
+		npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix .tools @bufbuild/buf@$(BUF_VERSION) && touch $(BUF); \
+	fi
+
+fmt: setup ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure bus, evaluator and a whole run against their bare counterparts
+	$(BIN)/python -m tests.bench $(ARGS)
+
+proto: setup ## Regenerate proto/gen from proto/spiral
+	$(BIN)/python proto/generate.py
+
+base-model: setup ## Train the shipped tiny base checkpoint anew (seeded; minutes)
+	$(BIN)/python -m deploy.local.base_model $(ARGS)
+
+lock: setup ## Write requirements.lock from what .venv holds
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > requirements.lock
+
+clean: ## Remove caches and build leftovers; .venv and .spiral stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './.tools/*' -prune -exec rm -rf {} +

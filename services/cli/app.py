@@ -1,0 +1,162 @@
+"""`spiral`: the operator's commands."""
+
+import asyncio
+import json
+import shlex
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console, RenderableType
+
+from services.cli import dead, generators, run_app, status
+from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
+from services.cli.record import read_report
+from services.cli.report_files import write_report
+from services.cli.report_model import to_json
+from services.cli.report_terminal import print_report
+from services.cli.run_command import Interrupted
+from services.cli.runs import latest_run, read_runs, render_runs, runs_json
+from services.cli.session import Session, open_session
+from services.cli.target import running_target
+from services.cli.up import up
+from shared.dead_letters import list_dead, replay_dead, show_dead
+from shared.errors import BadConfiguration, SpiralError
+
+T = TypeVar("T")
+
+app = typer.Typer(name="spiral", help="Diagnose a multimodal model, make practice, check it, train, test again.", no_args_is_help=True)
+dead_app = typer.Typer(help="Events that no room could handle.", no_args_is_help=True)
+app.add_typer(dead_app, name="dead")
+app.command("run")(run_app.run)
+app.command("up")(up)
+
+INTERRUPTED, FAILED, MISCONFIGURED = 130, 1, 2
+
+
+def main() -> NoReturn:
+    """Runs the command line; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 when interrupted."""
+    try:
+        app(standalone_mode=True)
+    except BadConfiguration as error:
+        _fail(error, MISCONFIGURED)
+    except SpiralError as error:
+        _fail(error, FAILED)
+    except Interrupted:
+        command = shlex.join(["spiral", *sys.argv[1:]])
+        Console(stderr=True).print(
+            f"Stopped; what was done stands. The same command continues:\n  {command}", highlight=False, markup=False
+        )
+        raise SystemExit(INTERRUPTED) from None
+    raise SystemExit(0)
+
+
+def _fail(error: SpiralError, code: int) -> NoReturn:
+    Console(stderr=True).print(f"spiral: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(code) from None
+
+
+def _ask(state_dir: Path, bus_url: str, store_url: str, question: Callable[[Session], Awaitable[T]]) -> T:
+    """Asks the stack that is up."""
+    target = running_target(state_dir, bus_url, store_url)
+
+    async def asking() -> T:
+        async with open_session(target) as session:
+            return await question(session)
+
+    return asyncio.run(asking())
+
+
+def _show(as_json: bool, values: Callable[[], dict[str, Any]], picture: Callable[[], RenderableType]) -> None:
+    if as_json:
+        typer.echo(json.dumps(values(), indent=1, allow_nan=False))
+    else:
+        Console().print(picture())
+
+
+@app.command("status")
+def status_command(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
+    """Rooms with pid, version, health and lag, and how far the runs are."""
+    found = _ask(state_dir, bus_url, store_url, status.read_status)
+    _show(as_json, lambda: status.status_json(found), lambda: status.render_status(found))
+
+
+@app.command("report")
+def report_command(
+    run_id: Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id; the latest run where left out.")] = "",
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    bus_url: BusUrl = "",
+    store_url: StoreUrl = "",
+    as_json: Json = False,
+) -> None:
+    """A run's report, also of one that still goes on: terminal table, HTML and JSON."""
+
+    async def ask(session: Session) -> Any:
+        spec = await session.runs.get(run_id) if run_id else await latest_run(session)
+        return await read_report(session, spec)
+
+    report = _ask(state_dir, bus_url, store_url, ask)
+    page = write_report(report, state_dir)
+    if as_json:
+        typer.echo(json.dumps(to_json(report), indent=1, allow_nan=False))
+    else:
+        console = Console()
+        print_report(console, report)
+        console.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command("runs")
+def runs_command(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
+    """All runs of the stack."""
+    found = _ask(state_dir, bus_url, store_url, read_runs)
+    _show(as_json, lambda: runs_json(found), lambda: render_runs(found))
+
+
+@app.command("generators")
+def generators_command(
+    state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False
+) -> None:
+    """Living generators, what they serve and what they cost."""
+    entries = _ask(state_dir, bus_url, store_url, lambda session: session.generators.living())
+    _show(as_json, lambda: generators.generators_json(entries), lambda: generators.render_generators(entries))
+
+
+@dead_app.command("list")
+def dead_list(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
+    """All dead letters, oldest first."""
+    letters = _ask(state_dir, bus_url, store_url, lambda session: list_dead(session.bus))
+    _show(as_json, lambda: dead.dead_json(letters), lambda: dead.render_dead(letters))
+
+
+@dead_app.command("show")
+def dead_show(
+    number: int, state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False
+) -> None:
+    """One dead letter with its event, reason and traceback."""
+    letter = _ask(state_dir, bus_url, store_url, lambda session: show_dead(session.bus, number))
+    _show(as_json, lambda: dead.dead_json([letter], with_event=True), lambda: dead.render_dead_letter(letter))
+
+
+@dead_app.command("replay")
+def dead_replay(
+    number: Annotated[int, typer.Argument(help="Its number in `spiral dead list`; 0 replays all.")],
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    bus_url: BusUrl = "",
+    store_url: StoreUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Sends a dead letter to its room again, once what killed it is mended."""
+
+    async def replay(session: Session) -> list[int]:
+        numbers = [number] if number else [letter.sequence for letter in await list_dead(session.bus)]
+        for each in numbers:
+            await replay_dead(session.bus, each)
+        return numbers
+
+    numbers = _ask(state_dir, bus_url, store_url, replay)
+    if as_json:
+        typer.echo(json.dumps({"schema": dead.SCHEMA, "replayed": numbers}))
+    else:
+        typer.echo(f"replayed {len(numbers)} dead letter(s)")

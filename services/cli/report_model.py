@@ -1,0 +1,175 @@
+"""What a report says, as values; `spiral report --json` prints them under the schema "spiral.report/1" (see README.md here)."""
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from shared.domain import Cell, Interval
+
+SCHEMA = "spiral.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class CellScore:
+    """One cell of an exam: greedy answers, graded. Probes that could not be asked are in `failed`, not in `n`."""
+
+    cell: Cell
+    n: int
+    correct: int
+    ungradable: int
+    failed: int
+    rate: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """One model's exam. `is_champion` says whether it was champion after its iteration; `parent` is the model it was trained from."""
+
+    iteration: int
+    model_id: str
+    parent: str
+    is_champion: bool
+    macro: float
+    interval: Interval
+    cells: tuple[CellScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellDifference:
+    """One cell's paired difference of accuracy, challenger minus baseline."""
+
+    cell: Cell
+    num_pairs: int
+    num_gained: int
+    num_lost: int
+    gain: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class ExamComparison:
+    """Champion against base on the same exam items."""
+
+    baseline: str
+    champion: str
+    num_pairs: int
+    gain: float
+    interval: Interval
+    cells: tuple[CellDifference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellMixture:
+    """What one cell was given in an iteration, and what became of its candidates."""
+
+    cell: Cell
+    weight: float
+    wanted: int
+    recipe: str
+    candidates: int
+    accepted: int
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStage:
+    """A stage of a training: its last figures."""
+
+    recipe: str
+    steps: int
+    loss: float
+    reward: float | None
+    accuracy: float | None
+    samples_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One iteration: its mixture, the verdicts, the dataset, the training and the decision on its model."""
+
+    iteration: int
+    stage: str
+    strategy: str
+    mixture: tuple[CellMixture, ...]
+    candidates: int
+    accepted: int
+    rejected: dict[str, int]
+    closing_reason: str
+    dataset_samples: int
+    replay_share: float
+    training: tuple[TrainingStage, ...]
+    is_promoted: bool | None
+    explanation: str
+    core_gain: float | None
+    core_interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomTime:
+    """What a room did: seconds between an event and what followed from it, and the work done in them."""
+
+    room: str
+    busy_s: float
+    done: int
+    unit: str
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """The run itself. `state` is "running" or "finished"; `end_reason` and `explanation` are empty while it runs."""
+
+    run_id: str
+    seed: int
+    num_iterations: int
+    strategy: str
+    created_at_ns: int
+    state: str
+    end_reason: str
+    explanation: str
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The best model so far, and why: the decisions in order."""
+
+    model_id: str
+    iteration: int
+    checkpoint: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole report."""
+
+    run: RunSummary
+    champion: Champion | None
+    comparison: ExamComparison | None
+    exams: tuple[Exam, ...]
+    rounds: tuple[Round, ...]
+    rooms: tuple[RoomTime, ...]
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as JSON values, with its schema named first."""
+    return {"schema": SCHEMA, **_plain(report)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Cell):
+        return {"category": value.category.value, "question_type": value.question_type.value}
+    if isinstance(value, StrEnum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, float):
+        return round(value, 6)
+    return value

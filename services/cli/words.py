@@ -1,0 +1,40 @@
+"""Numbers and names as people read them, the same in the terminal and in the HTML report."""
+
+
+def words(name: str) -> str:
+    """An identifier as words."""
+    return name.replace("_", " ")
+
+
+def percent(rate: float) -> str:
+    """A rate in per cent with one decimal."""
+    return f"{100 * rate:.1f} %"
+
+
+def percent0(rate: float) -> str:
+    """A rate in whole per cent, without the sign."""
+    return f"{100 * rate:.0f}"
+
+
+def points(difference: float) -> str:
+    """A difference of rates in percentage points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def size(num_bytes: float) -> str:
+    """A number of bytes in a unit that fits."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} GB"
