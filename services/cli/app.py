@@ -27,7 +27,8 @@ from shared.errors import BadConfiguration, SpiralError
 
 T = TypeVar("T")
 
-app = typer.Typer(name="spiral", help="Diagnose a multimodal model, make practice, check it, train, test again.", no_args_is_help=True)
+HELP = "Diagnose a multimodal model, make practice, check it, train, test again."
+app = typer.Typer(name="spiral", help=HELP, no_args_is_help=True, add_completion=False)
 dead_app = typer.Typer(help="Events that no room could handle.", no_args_is_help=True)
 app.add_typer(dead_app, name="dead")
 app.command("run")(run_app.run)

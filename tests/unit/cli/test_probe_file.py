@@ -43,21 +43,16 @@ def test_jsonl_with_paths_beside_the_file(probe_file: Path) -> None:
     assert {probe.cell.category for probe in probes} == {ImageCategory.GEOMETRIC}
 
 
-def test_parquet_and_jsonl_with_embedded_images_give_the_same_probes(
-    tmp_path: Path, probe_file: Path, probe_rows: list[dict[str, Any]]
-) -> None:
+def test_parquet_and_jsonl_with_embedded_images_are_the_same(tmp_path: Path, probe_file: Path, probe_rows: list[dict[str, Any]]) -> None:
     expected = read_probe_file(probe_file, max_pixels=MAX_PIXELS)
     images = [(tmp_path / str(row["image"])).read_bytes() for row in probe_rows]
     plain = [{**row, "answer": str(row["answer"])} for row in probe_rows]
-    pq.write_table(
-        pa.Table.from_pylist([{**row, "image": image} for row, image in zip(plain, images, strict=True)]), tmp_path / "a.parquet"
-    )
+    raw = [{**row, "image": image} for row, image in zip(plain, images, strict=True)]
+    pq.write_table(pa.Table.from_pylist(raw), tmp_path / "a.parquet")
     structs = [{**row, "image": {"bytes": image, "path": None}} for row, image in zip(plain, images, strict=True)]
     pq.write_table(pa.Table.from_pylist(structs), tmp_path / "b.parquet")
-    inline = [
-        {**row, "image": "data:image/png;base64," + base64.b64encode(image).decode()} for row, image in zip(plain, images, strict=True)
-    ]
-    write(tmp_path / "c.jsonl", inline)
+    urls = ["data:image/png;base64," + base64.b64encode(image).decode() for image in images]
+    write(tmp_path / "c.jsonl", [{**row, "image": url} for row, url in zip(plain, urls, strict=True)])
     for name in ("a.parquet", "b.parquet", "c.jsonl"):
         assert read_probe_file(tmp_path / name, max_pixels=MAX_PIXELS) == expected
 

@@ -12,13 +12,11 @@ from shared.tables import Probe
 
 CELLS = [Cell(category, kind) for category in list(ImageCategory)[:3] for kind in QuestionType]
 
-probes_strategy = st.lists(
-    st.tuples(st.sampled_from(CELLS), st.integers(0, 30), st.integers(0, 5)), min_size=1, max_size=60, unique_by=lambda t: (t[1], t[2])
-).map(
-    lambda rows: [
-        Probe(f"{image}-{question}", "", cell, f"image {image}".encode(), f"question {question}", (), "1", 0.0)
-        for cell, image, question in rows
-    ]
+rows_strategy = st.lists(
+    st.tuples(st.sampled_from(CELLS), st.integers(0, 30), st.integers(0, 5)), min_size=1, max_size=60, unique_by=lambda t: t[1:]
+)
+probes_strategy = rows_strategy.map(
+    lambda rows: [Probe(f"{image}-{text}", "", cell, f"{image}".encode(), f"{text}", (), "1", 0.0) for cell, image, text in rows]
 )
 
 
