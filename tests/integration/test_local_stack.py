@@ -103,6 +103,27 @@ async def test_a_broker_that_is_killed_comes_back_at_its_address(tmp_path: Path)
     assert said[0].startswith("nats-server was killed by signal 9")
 
 
+async def test_a_room_that_is_killed_serves_again_at_its_address(tmp_path: Path) -> None:
+    async with LocalStack(tmp_path / "state", rooms=("generators.rendered",)) as stack:
+        await stack.ready(60)
+        (former,) = stack.info.rooms
+        assert former.pid is not None
+        os.kill(former.pid, signal.SIGKILL)
+        await until(lambda: stack.info.rooms[0].num_restarts == 1)
+        await stack.ready(60)
+        (room,) = stack.info.rooms
+        assert room.address == former.address
+        assert load_stack(tmp_path / "state") == stack.info
+    assert not runs(room.pid)
+
+
+async def test_a_room_that_is_never_ready_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    environment = {"SPIRAL_STORE_URL": "s3://key:secret@127.0.0.1:9/bucket", "SPIRAL_START_TIMEOUT_S": "60"}
+    async with LocalStack(tmp_path / "state", rooms=("generators.rendered",), environment=environment, grace_s=0.5) as stack:
+        with pytest.raises(ChildFailed, match=r"generators\.rendered was not ready within 2 s"):
+            await stack.ready(2)
+
+
 async def test_a_command_that_keeps_failing_is_given_up_with_the_end_of_its_log(tmp_path: Path) -> None:
     child = a_child(tmp_path, "raise SystemExit('the reason, in words')")
     await child.start()
