@@ -6,9 +6,8 @@ from trl import GRPOConfig, GRPOTrainer
 from services.trainer.examples import question_text
 from services.trainer.replay import training_order
 from services.trainer.rewards import typed_reward
-from services.trainer.stage import Work, run_stage, trainer_arguments
+from services.trainer.stage import Work, load_start, run_stage, trainer_arguments
 from services.trainer.supervision import Supervision
-from shared.checkpoint import load_policy
 from shared.tables import Sample
 
 _FEATURES = Features(
@@ -31,7 +30,7 @@ def train_reinforced(work: Work) -> None:
     spec, samples = work.job.training, work.stage.samples
     prompts_per_step = spec.grpo_batch_size // spec.grpo_num_generations
     order = training_order(len(samples), spec.grpo_max_steps * prompts_per_step, seed=work.job.seed)
-    model, processor = load_policy(work.start, dtype=work.job.hardware.weights_dtype)
+    model, processor, checkpoint = load_start(work)
     supervision = Supervision(
         work.stage.recipe, num_samples=len(samples), samples_per_step=spec.grpo_batch_size, report=work.report, stop=work.stop
     )
@@ -53,7 +52,7 @@ def train_reinforced(work: Work) -> None:
         processing_class=processor,
         callbacks=[supervision],
     )
-    run_stage(trainer, work, supervision, num_steps=spec.grpo_max_steps)
+    run_stage(trainer, work, supervision, checkpoint=checkpoint, num_steps=spec.grpo_max_steps)
 
 
 def _dataset(samples: list[Sample]) -> Dataset:

@@ -5,9 +5,8 @@ from trl import SFTConfig, SFTTrainer
 
 from services.trainer.examples import AnswerCollator
 from services.trainer.replay import training_order
-from services.trainer.stage import Work, run_stage, trainer_arguments
+from services.trainer.stage import Work, load_start, run_stage, trainer_arguments
 from services.trainer.supervision import Supervision
-from shared.checkpoint import load_policy
 
 
 def train_supervised(work: Work) -> None:
@@ -15,7 +14,7 @@ def train_supervised(work: Work) -> None:
     spec, samples = work.job.training, work.stage.samples
     num_steps = -(-len(samples) * spec.sft_epochs // spec.sft_batch_size)
     order = training_order(len(samples), num_steps * spec.sft_batch_size, seed=work.job.seed)
-    model, processor = load_policy(work.start, dtype=work.job.hardware.weights_dtype)
+    model, processor, checkpoint = load_start(work)
     supervision = Supervision(
         work.stage.recipe, num_samples=len(samples), samples_per_step=spec.sft_batch_size, report=work.report, stop=work.stop
     )
@@ -33,4 +32,4 @@ def train_supervised(work: Work) -> None:
         processing_class=processor,
         callbacks=[supervision],
     )
-    run_stage(trainer, work, supervision, num_steps=num_steps)
+    run_stage(trainer, work, supervision, checkpoint=checkpoint, num_steps=num_steps)

@@ -13,6 +13,7 @@ from services.trainer.replay import Stage
 from services.trainer.sealed import newest_checkpoint, remove_torn_checkpoints, seal
 from services.trainer.stopping import StopRequest
 from services.trainer.supervision import Supervision
+from shared.checkpoint import load_policy
 
 _NUM_KEPT_CHECKPOINTS = 2
 _WARMUP_SHARE = 0.05
@@ -81,8 +82,22 @@ def trainer_arguments(work: Work, *, batch_size: int, num_steps: int, learning_r
     }
 
 
-def run_stage(trainer: Any, work: Work, supervision: Supervision, *, num_steps: int) -> None:
-    """Trains, from the newest complete checkpoint on if there is one, and leaves the result sealed in `work.result`.
+def load_start(work: Work) -> tuple[Any, Any, Path | None]:
+    """The model to go on with, its processor, and the newest complete training checkpoint, if there is one.
+
+    Trainer's own resuming reads weights by their names in memory, but Qwen2.5-VL's files carry older names: it would warn and go on with
+    the weights that it was given. So the weights of the checkpoint are what it is given.
+    """
+    dtype = work.job.hardware.weights_dtype
+    model, processor = load_policy(work.start, dtype=dtype)
+    checkpoint = newest_checkpoint(work.directory)
+    if checkpoint is not None and any(checkpoint.glob("*.safetensors")):
+        model = type(model).from_pretrained(checkpoint, dtype=getattr(torch, dtype), local_files_only=True, use_safetensors=True)
+    return model, processor, checkpoint
+
+
+def run_stage(trainer: Any, work: Work, supervision: Supervision, *, checkpoint: Path | None, num_steps: int) -> None:
+    """Trains, from a training checkpoint on if there is one, and leaves the result sealed in `work.result`.
 
     Raises:
         Interrupted: the process was asked to stop; a checkpoint was saved.
@@ -91,7 +106,6 @@ def run_stage(trainer: Any, work: Work, supervision: Supervision, *, num_steps: 
     if trainer.is_world_process_zero():
         remove_torn_checkpoints(work.directory)
     trainer.accelerator.wait_for_everyone()
-    checkpoint = newest_checkpoint(work.directory)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     summary = supervision.summary(num_steps=num_steps)
     trainer.save_model(str(work.result))
