@@ -24,6 +24,7 @@ from services.cli.target import running_target
 from services.cli.up import up
 from shared.dead_letters import list_dead, replay_dead, show_dead
 from shared.errors import BadConfiguration, SpiralError
+from shared.telemetry import configure_logs
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ INTERRUPTED, FAILED, MISCONFIGURED = 130, 1, 2
 
 def main() -> NoReturn:
     """Runs the command line; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 when interrupted."""
+    configure_logs("cli", "cli", level="error", is_json=False)
     try:
         app(standalone_mode=True)
     except BadConfiguration as error:

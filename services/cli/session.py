@@ -50,7 +50,7 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(target: Target, *, start_timeout_s: float = 10.0) -> AsyncIterator[Session]:
+async def open_session(target: Target, *, start_timeout_s: float = 5.0) -> AsyncIterator[Session]:
     """Connects to broker and store.
 
     Raises:
