@@ -27,7 +27,9 @@ _LONE_LETTER = re.compile(r"[^A-Za-z0-9]{0,8}([A-Ja-j])[^A-Za-z0-9]{0,8}")
 _LEADING_LETTER = re.compile(
     r"[^A-Za-z0-9]{0,8}(?:(?:option|choice)\s[(\[]?)?([A-J])(?![A-Za-z0-9'])(?!\s(?!or\b|and\b|is\b|because\b|since\b|as\b)[a-z])"
 )
-_OTHER_LETTER = re.compile(r"[\s)\].*:]{0,4}(?:,|/|&|\||-|\bor\b|\band\b)[\s(]{0,3}(?:or\s|and\s)?[(\[]?[A-J](?![A-Za-z0-9'])")
+_OTHER_LETTER = re.compile(
+    r"[\s)\].*:]{0,4}(?:,|/|&|\||-|\bor\b|\band\b|\s)[\s(]{0,3}(?:or\s|and\s)?[(\[]?([A-J])(?![A-Za-z0-9'])(?!\s(?!or\b|and\b|is\b)[a-z])"
+)
 _LISTED_LETTER = re.compile(r"(?:^|[\s(])([A-J])[.):](?=\s|$)")
 _LETTER = re.compile(r"(?<![A-Za-z0-9'])([A-J])(?![A-Za-z0-9'])(?!\s(?!or\b|and\b|is\b)[a-z])")
 _YES, _NO = frozenset({"yes", "yeah", "yep", "true"}), frozenset({"no", "nope", "false"})
@@ -148,10 +150,11 @@ def _read_choice(segment: str, choices: Sequence[str]) -> str | None:
 def _read_leading(letter: str, rest: str, texts: Sequence[str]) -> str | None:
     """The leading letter, unless what follows offers another letter or is another choice's text."""
     stated = plain(rest) or rest.strip(" .:)]")
-    is_contradicted = stated in texts and LETTERS[texts.index(stated)] != letter
-    if is_contradicted or _OTHER_LETTER.match(rest) or set(_LISTED_LETTER.findall(rest)) - {letter}:
-        return None
-    return letter
+    if stated in texts:
+        return letter if LETTERS[texts.index(stated)] == letter else None
+    other = _OTHER_LETTER.match(rest)
+    offered = {*_LISTED_LETTER.findall(rest), *([other[1]] if other else [])}
+    return letter if offered <= {letter} else None
 
 
 def _named_choices(whole: str, texts: Sequence[str]) -> set[str]:

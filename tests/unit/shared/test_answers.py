@@ -56,6 +56,7 @@ def text(completion: str, answer: str) -> Grade:
         "<answer>B</answer>",
         "Ｂ",
         "B<|im_end|>",
+        "B B",
     ],
 )
 def test_every_way_to_choose_b_counts(completion: str) -> None:
@@ -95,6 +96,8 @@ def test_a_choice_inside_a_longer_choice_is_not_meant() -> None:
 def test_choices_may_be_signs_or_letters() -> None:
     assert choice("<", "B", (">", "<", "=")).is_correct
     assert choice("A", "A", ("X", "A", "B")).is_correct
+    assert choice("B. A", "B", ("X", "A", "B")).is_correct
+    assert choice("C. A red ball", "C", ("X", "Y", "a red ball")).is_correct
 
 
 @pytest.mark.parametrize(
