@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import nats
@@ -14,13 +14,13 @@ from nats.js.errors import APIError, NotFoundError
 from shared.buckets import Bucket, open_bucket
 from shared.catalogue import EventType, Stream, consumer_subject, durable_name, stream_subjects
 from shared.errors import BadConfiguration, Rejected, Retryable
+from shared.replies import Replies
 from shared.settings import RoomSettings
 from shared.telemetry import log
 
 OLDEST_SERVER = (2, 10)
 _DAY_S = 86_400.0
 _MAX_AGE_S = {Stream.CONTROL: 0.0, Stream.WORK: 0.0, Stream.PROGRESS: _DAY_S, Stream.DEAD: 90 * _DAY_S}
-_PUBLISH_TIMEOUT_S = 30.0
 _REQUEST_TIMEOUT_S = 5.0
 # JetStream is not enabled for the server or for the account.
 _NO_JETSTREAM = {10076, 10039}
@@ -34,7 +34,8 @@ class Bus:
     def __init__(self, client: Client, settings: RoomSettings) -> None:
         self.client = client
         self.js: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
-        self.on_reconnect: list[Callable[[], None]] = []
+        self.replies = Replies(client, _REQUEST_TIMEOUT_S)
+        self.on_reconnect: list[Callable[[], None]] = [self.replies.interrupt]
         self.closed = asyncio.get_running_loop().create_future()
         """Gets the reason when the connection ends for good, other than by us."""
         self._settings = settings
@@ -105,20 +106,20 @@ class Bus:
             self._buckets[name] = await open_bucket(self.js, name, ttl_s=ttl_s, num_replicas=self._settings.bus_replicas)
         return self._buckets[name]
 
-    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bool:
         """Stores a message and returns once it is on the stream's disk; True where the stream knew its id already.
 
         While the broker is away it tries again, with the same id.
 
         Raises:
-            Retryable: the broker stayed away for 30 seconds, or no stream binds the subject.
+            Retryable: the broker stayed away for `publish_timeout_s`, or no stream binds the subject.
             Rejected: the stream refuses the message, say for its size.
         """
-        deadline = asyncio.get_running_loop().time() + _PUBLISH_TIMEOUT_S
+        deadline = asyncio.get_running_loop().time() + self._settings.publish_timeout_s
         delay_s = 0.05
         while True:
             try:
-                reply = await self.client.request(subject, payload, timeout=_REQUEST_TIMEOUT_S, headers=dict(headers))
+                reply = await self.replies.request(subject, payload, headers)
             except nats.errors.MaxPayloadError as error:
                 raise Rejected(f"{subject}: {len(payload)} bytes are more than the broker takes; large things go to the store") from error
             except UNAVAILABLE as error:
@@ -191,9 +192,12 @@ async def connect(settings: RoomSettings, name: str) -> AsyncIterator[Bus]:
             ) from None
         bus.append(Bus(client, settings))
         await _check_server(client, bus[0].js)
+        await bus[0].replies.open()
         yield bus[0]
     finally:
         is_closing = True
+        for one in bus:
+            one.replies.close()
         await client.close()
 
 

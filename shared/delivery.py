@@ -1,7 +1,6 @@
 """One durable consumer in one process: take an event, handle it, publish what follows, acknowledge. In this order nothing is lost."""
 
 import asyncio
-import contextvars
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +8,6 @@ from typing import Any
 import grpc.aio
 import structlog
 from nats.aio.msg import Msg
-from opentelemetry import context as trace_context
-from opentelemetry import trace
-from opentelemetry.trace import Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.bus import UNAVAILABLE, Bus
 from shared.catalogue import EventType, Room
@@ -26,10 +21,9 @@ from shared.pull import Pull
 from shared.rpc import translated
 from shared.service import Handler
 from shared.settings import RoomSettings
-from shared.telemetry import Metrics, log
+from shared.telemetry import Metrics, Tracing, log
 
-_PROPAGATOR = TraceContextTextMapPropagator()
-_ACK_TIMEOUT_S = 5.0
+_LAST_WORDS_S = 5.0
 
 
 class Exhausted(SpiralError):
@@ -57,7 +51,7 @@ class Tools:
     publisher: Publisher
     settings: RoomSettings
     metrics: Metrics
-    tracer: Tracer
+    tracing: Tracing
     fail: Callable[[Exception], None]
     """Ends the room."""
 
@@ -94,7 +88,7 @@ class Deliveries:
         for work in list(self._working.values()):
             if work.task is not None:
                 work.task.cancel()
-        await self._wait(_ACK_TIMEOUT_S)
+        await self._wait(_LAST_WORDS_S)
 
     async def _wait(self, timeout_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -119,8 +113,8 @@ class Deliveries:
         loop = asyncio.get_running_loop()
         work = _Work(message, at, started_s=loop.time())
         self._working[at.sequence] = work
-        # Each event has its own context, so what it binds for logs and traces ends with it.
-        work.task = loop.create_task(self._attempt(work), context=contextvars.copy_context())
+        # A task has its own context, so what it binds for logs and traces ends with it.
+        work.task = loop.create_task(self._attempt(work))
         work.task.add_done_callback(lambda task: self._settle(work, task))
         work.heartbeat = loop.call_later(self._tools.settings.ack_wait_s / 3, self._beat, work)
 
@@ -128,11 +122,12 @@ class Deliveries:
         tools, message, at = self._tools, work.message, work.at
         headers = message.headers or {}
         cause = cause_of(headers, at.stored_at_ns)
-        structlog.contextvars.bind_contextvars(event_id=cause.event_id, subject=message.subject, attempt=at.attempt)
         if at.attempt > tools.settings.max_deliver_retryable:
             raise Exhausted(f"delivered {at.attempt} times without an end: its handler may kill the room")
         event = unseal(self._row, message.subject, headers, message.data)
-        structlog.contextvars.bind_contextvars(run_id=event.run_id, iteration=event.iteration)
+        structlog.contextvars.bind_contextvars(
+            event_id=cause.event_id, subject=message.subject, attempt=at.attempt, run_id=event.run_id, iteration=event.iteration
+        )
         if may_be_repeat(headers, at.stored_at_ns, tools.settings.duplicate_window_s) and await self._is_repeat(message, at):
             await self._acknowledge(work)
             self._outcomes["repeat"].inc()
@@ -140,14 +135,8 @@ class Deliveries:
             return
         await tools.runs.get(event.run_id)
 
-        parent = _PROPAGATOR.extract(headers)
-        span = tools.tracer.start_span(self._durable, parent, kind=trace.SpanKind.CONSUMER)
-        context = trace.set_span_in_context(span, parent)
-        trace_context.attach(context)
-        trace_headers: dict[str, str] = {}
-        _PROPAGATOR.inject(trace_headers, context)
-
-        consequences = Consequences(tools.room, cause, trace_headers)
+        span = tools.tracing.begin(self._durable, headers)
+        consequences = Consequences(tools.room, cause, span.headers)
         following = self._handler(event, Delivery(cause, at.attempt, message.subject))
         if isinstance(following, AsyncIterator):
             async for consequence in following:
@@ -174,7 +163,7 @@ class Deliveries:
         """Double ack: returns once the broker has noted it. A lost answer is asked for again; the event is done either way."""
         for _ in range(3):
             try:
-                await self._tools.bus.client.request(work.message.reply, b"+ACK", timeout=_ACK_TIMEOUT_S)
+                await self._tools.bus.replies.request(work.message.reply, b"+ACK")
                 return
             except UNAVAILABLE as error:
                 reason = repr(error)
@@ -250,7 +239,7 @@ class Deliveries:
             await self._back_off(work)
             return
         self._outcomes["dead"].inc()
-        await self._tools.bus.client.request(message.reply, b"+TERM", timeout=_ACK_TIMEOUT_S)
+        await self._tools.bus.replies.request(message.reply, b"+TERM")
 
     async def _back_off(self, work: _Work) -> None:
         settings = self._tools.settings

@@ -42,10 +42,10 @@ class Sealed:
 class Consequences:
     """Seals what follows from one cause, in order."""
 
-    def __init__(self, producer: Room, cause: Cause, trace_headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, producer: Room, cause: Cause, trace_headers: Mapping[str, str]) -> None:
         self._producer = producer
         self._cause = cause
-        self._trace_headers = trace_headers or {}
+        self._trace_headers = trace_headers
         self._ordinals: Counter[type[Event]] = Counter()
 
     def seal(self, consequence: Event | Keyed) -> Sealed:

@@ -9,6 +9,7 @@ from shared.envelope import Consequences, Sealed
 from shared.events import Event, RunFinished
 from shared.ports import Cause
 from shared.runs import BusRuns
+from shared.telemetry import Tracing
 
 
 class Publisher:
@@ -46,6 +47,7 @@ async def publish_event(bus: Bus, room: Room, cause: Cause, event: Event) -> str
     Raises:
         Retryable: the broker stays away.
     """
-    sealed = Consequences(room, cause).seal(event)
+    trace_headers = Tracing(room.value, exporter="").begin("operator", {}).headers
+    sealed = Consequences(room, cause, trace_headers).seal(event)
     await Publisher(bus, BusRuns(bus)).publish([sealed])
     return sealed.event_id

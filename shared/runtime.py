@@ -25,7 +25,7 @@ from shared.runs import BusRuns
 from shared.service import Build, Handler, Keyed, Ports, S, Service, Servicer
 from shared.settings import RoomSettings, load
 from shared.store import ObjectStore, open_store
-from shared.telemetry import Metrics, configure_logs, log, tracing
+from shared.telemetry import Metrics, Tracing, configure_logs, log
 
 __all__ = ["Build", "Handler", "Keyed", "Ports", "Service", "Servicer", "main", "run"]
 
@@ -79,8 +79,8 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
         metrics = Metrics()
         if settings.metrics_port is not None:
             metrics.serve(settings.metrics_port)
-        tracer, provider = tracing(room.value, settings.traces_exporter)
-        stack.callback(provider.shutdown)
+        tracing = Tracing(room.value, settings.traces_exporter)
+        stack.callback(tracing.close)
         # Whoever waits for the outcome of a start or a life takes the error; nobody else must be told of it.
         stack.callback(lambda: fatal.done() and fatal.exception())
 
@@ -111,9 +111,9 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
         port = await server.start()
         stack.push_async_callback(server.stop, 0)
         presence.describe(state="starting", kind=service.kind, grpc_address=f"{settings.grpc_advertised_host or settings.grpc_host}:{port}")
-        await _reconcile(room, service, bus, runs, publisher)
+        await _reconcile(room, service, bus, runs, publisher, tracing)
 
-        tools = Tools(room, bus, runs, publisher, settings, metrics, tracer, fail)
+        tools = Tools(room, bus, runs, publisher, settings, metrics, tracing, fail)
         deliveries = [Deliveries(tools, row, await bus.declare_consumer(room.value, row, service.kind), handler) for row, handler in rows]
         for delivery in deliveries:
             await delivery.start()
@@ -164,14 +164,15 @@ def _rows_of(room: Room, service: Service) -> list[tuple[EventType, Handler]]:
     return [(BY_MESSAGE[message], handler) for message, handler in service.handlers.items()]
 
 
-async def _reconcile(room: Room, service: Service, bus: Bus, runs: BusRuns, publisher: Publisher) -> None:
+async def _reconcile(room: Room, service: Service, bus: Bus, runs: BusRuns, publisher: Publisher, tracing: Tracing) -> None:
     """Says what stands in the store or ledger and is not in the streams: a crash kept it from being said."""
     if service.reconcile is None:
         return
     for spec in await runs.unfinished():
         unsaid: list[Sealed] = []
+        trace_headers = tracing.begin("reconcile", {}).headers
         for cause, events in await service.reconcile(spec):
-            consequences = Consequences(room, cause)
+            consequences = Consequences(room, cause, trace_headers)
             unsaid += [consequences.seal(event) for event in events]
         subjects = sorted({sealed.subject for sealed in unsaid})
         for stream in Stream:

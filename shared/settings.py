@@ -52,6 +52,8 @@ class RoomSettings(BaseSettings):
     """Wait before the second delivery; doubles with each further one."""
     max_backoff_s: Annotated[float, Field(gt=0)] = 30.0
     """The longest wait between two deliveries."""
+    publish_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long an event waits to be said while the broker is away; then its cause is handled again later."""
     duplicate_window_s: Annotated[float, Field(ge=0.1)] = 120.0
     """How long the broker remembers event ids; past it the runtime looks into the stream."""
 

@@ -1,20 +1,26 @@
 """Logs, metrics and traces of a room."""
 
 import logging
+import re
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 import structlog
+from opentelemetry import context, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
 from shared.errors import BadConfiguration
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+_PROPAGATOR = TraceContextTextMapPropagator()
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def configure_logs(room: str, instance_id: str, *, level: str, is_json: bool) -> None:
@@ -57,8 +63,16 @@ class Metrics:
         start_http_server(port, registry=self.registry)
 
 
-def tracing(room: str, exporter: str) -> tuple[Tracer, TracerProvider]:
-    """A tracer that hands trace context on, and records spans only where an exporter is named.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The handling of one event: the trace headers of what follows from it, and its end."""
+
+    headers: dict[str, str]
+    end: Callable[[], None]
+
+
+class Tracing:
+    """Hands trace context on from event to event, and records spans where an exporter is named.
 
     Args:
         exporter: the name of an installed OpenTelemetry exporter, such as `console` or `otlp`; empty for none.
@@ -66,13 +80,40 @@ def tracing(room: str, exporter: str) -> tuple[Tracer, TracerProvider]:
     Raises:
         BadConfiguration: no such exporter is installed.
     """
-    resource = Resource.create({"service.name": f"spiral-{room}"})
-    if not exporter:
-        provider = TracerProvider(resource=resource, sampler=ALWAYS_OFF)
-        return provider.get_tracer("spiral"), provider
-    found = list(entry_points(group="opentelemetry_traces_exporter", name=exporter))
-    if not found:
-        raise BadConfiguration(f"SPIRAL_TRACES_EXPORTER: no OpenTelemetry exporter {exporter!r} is installed")
-    provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(found[0].load()()))
-    return provider.get_tracer("spiral"), provider
+
+    def __init__(self, room: str, exporter: str) -> None:
+        self._provider: TracerProvider | None = None
+        self._ids = RandomIdGenerator()
+        if exporter:
+            found = list(entry_points(group="opentelemetry_traces_exporter", name=exporter))
+            if not found:
+                raise BadConfiguration(f"SPIRAL_TRACES_EXPORTER: no OpenTelemetry exporter {exporter!r} is installed")
+            self._provider = TracerProvider(resource=Resource.create({"service.name": f"spiral-{room}"}))
+            self._provider.add_span_processor(BatchSpanProcessor(found[0].load()()))
+
+    def begin(self, name: str, headers: Mapping[str, str]) -> Span:
+        """The span of an event with these headers; a new trace where they name none."""
+        if self._provider is None:
+            return Span(self._passed_on(headers), _nothing)
+        parent = _PROPAGATOR.extract(headers)
+        span = self._provider.get_tracer("spiral").start_span(name, parent, kind=trace.SpanKind.CONSUMER)
+        within = trace.set_span_in_context(span, parent)
+        context.attach(within)
+        following: dict[str, str] = {}
+        _PROPAGATOR.inject(following, within)
+        return Span(following, span.end)
+
+    def close(self) -> None:
+        """Exports what is left."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+    def _passed_on(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Without spans of our own the parent's context goes on unchanged, as OpenTelemetry does without an SDK."""
+        if _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+            return {key: headers[key] for key in ("traceparent", "tracestate") if key in headers}
+        return {"traceparent": f"00-{self._ids.generate_trace_id():032x}-{self._ids.generate_span_id():016x}-00"}
+
+
+def _nothing() -> None:
+    pass

@@ -17,6 +17,7 @@ def room_settings(server: NatsServer, directory: Path, **changes: object) -> Roo
         "ack_wait_s": 1.0,
         "backoff_s": 0.05,
         "max_backoff_s": 0.2,
+        "publish_timeout_s": 5.0,
         "max_deliver": 3,
         "max_deliver_retryable": 6,
         **changes,
