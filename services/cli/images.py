@@ -7,9 +7,11 @@ from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_IMAGE_BYTES = 20_000_000
+MAX_IMAGE_PIXELS = 16_777_216
+"""The evaluator decodes no larger ones by default."""
 
 
-def image_fault(payload: bytes, max_pixels: int) -> str | None:
+def image_fault(payload: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> str | None:
     """What is wrong with an image, and what to do about it; None where it decodes."""
     if not payload:
         return "the image is empty"

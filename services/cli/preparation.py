@@ -51,7 +51,7 @@ def check_run(settings: RunSettings, run_id: str | None) -> CheckedRun:
     model_type = check_directory(settings.model)
     probes: list[Probe] = []
     if settings.probes is not None:
-        found = read_probe_file(settings.probes, max_pixels=settings.quality.max_image_pixels)
+        found = read_probe_file(settings.probes)
         probes = split_probes(found, seed=settings.seed, num_iterations=settings.num_iterations)
         if not any(probe.split == EXAM for probe in probes):
             raise Rejected(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from services.cli.images import MAX_IMAGE_BYTES, image_fault
+from services.cli.images import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, image_fault
 from shared.answers import check_reference
 from shared.domain import Cell, ImageCategory, QuestionType
 from shared.errors import Rejected
@@ -70,7 +70,7 @@ class _Faults:
             raise Rejected("\n".join([f"{self._path} has {self._num} fault(s):", *self._lines, *more]))
 
 
-def read_probe_file(path: Path, *, max_pixels: int) -> list[Probe]:
+def read_probe_file(path: Path, *, max_pixels: int = MAX_IMAGE_PIXELS) -> list[Probe]:
     """The probes of a file, in its order, with an empty split; rows count from 1.
 
     Args:

@@ -15,8 +15,6 @@ from services.cli.probe_file import read_probe_file
 from shared.domain import ImageCategory, QuestionType
 from shared.errors import Rejected
 
-MAX_PIXELS = 4_194_304
-
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -25,7 +23,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def fault_of(path: Path) -> str:
     with pytest.raises(Rejected) as caught:
-        read_probe_file(path, max_pixels=MAX_PIXELS)
+        read_probe_file(path)
     return str(caught.value)
 
 
@@ -38,13 +36,13 @@ def huge_png() -> bytes:
 
 
 def test_jsonl_with_paths_beside_the_file(probe_file: Path) -> None:
-    probes = read_probe_file(probe_file, max_pixels=MAX_PIXELS)
+    probes = read_probe_file(probe_file)
     assert [probe.answer for probe in probes] == [str(number) for number in range(1, 13)]
     assert {probe.cell.category for probe in probes} == {ImageCategory.GEOMETRIC}
 
 
 def test_parquet_and_jsonl_with_embedded_images_are_the_same(tmp_path: Path, probe_file: Path, probe_rows: list[dict[str, Any]]) -> None:
-    expected = read_probe_file(probe_file, max_pixels=MAX_PIXELS)
+    expected = read_probe_file(probe_file)
     images = [(tmp_path / str(row["image"])).read_bytes() for row in probe_rows]
     plain = [{**row, "answer": str(row["answer"])} for row in probe_rows]
     raw = [{**row, "image": image} for row, image in zip(plain, images, strict=True)]
@@ -54,7 +52,7 @@ def test_parquet_and_jsonl_with_embedded_images_are_the_same(tmp_path: Path, pro
     urls = ["data:image/png;base64," + base64.b64encode(image).decode() for image in images]
     write(tmp_path / "c.jsonl", [{**row, "image": url} for row, url in zip(plain, urls, strict=True)])
     for name in ("a.parquet", "b.parquet", "c.jsonl"):
-        assert read_probe_file(tmp_path / name, max_pixels=MAX_PIXELS) == expected
+        assert read_probe_file(tmp_path / name) == expected
 
 
 def test_a_choice_may_be_named_by_its_text_and_the_category_left_out(tmp_path: Path, probe_rows: list[dict[str, Any]]) -> None:
@@ -65,7 +63,7 @@ def test_a_choice_may_be_named_by_its_text_and_the_category_left_out(tmp_path: P
         "choices": ["blue", "red"],
         "answer": "red",
     }
-    (probe,) = read_probe_file(write(tmp_path / "p.jsonl", [row]), max_pixels=MAX_PIXELS)
+    (probe,) = read_probe_file(write(tmp_path / "p.jsonl", [row]))
     assert (probe.answer, probe.cell.category, probe.cell.question_type) == ("B", ImageCategory.MIXED, QuestionType.MULTIPLE_CHOICE)
 
 

@@ -17,10 +17,21 @@ def test_the_diagram_is_the_catalogue() -> None:
 
 def test_files_that_it_names_exist() -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]+)", README)
-    in_tree = re.findall(r"^(?:├──|└──|│   ├──|│   └──) (\S+)", README, re.MULTILINE)
     assert linked
-    assert in_tree
     assert not [name for name in linked if not (ROOT / name).exists()]
+
+
+def test_the_tree_is_the_house() -> None:
+    tree = README.split("## The house\n\n```\n")[1].split("```")[0]
+    folder, named = "", set()
+    for line in tree.splitlines():
+        name = re.match(r"(?:[├└]── )?(\S+/)", line)
+        assert name is not None, line
+        folder = folder if line[0] in "├└" else name[1]
+        named.add(folder + name[1] if line[0] in "├└" else folder)
+    assert not [name for name in named if not (ROOT / name).is_dir()]
+    rooms = {f"services/{path.name}/" for path in (ROOT / "services").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms <= named
 
 
 def test_make_targets_that_it_names_exist() -> None:
