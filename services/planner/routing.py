@@ -1,0 +1,33 @@
+"""Which generator kind takes which cell's leases, from the registry of those that live."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.domain import Cell
+from shared.registry import GeneratorEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The living kinds, and for each cell that one of them serves, the kind that takes its leases and its seconds per candidate."""
+
+    kinds: frozenset[str]
+    routes: dict[Cell, str]
+    unit_costs_s: dict[Cell, float]
+
+
+def route(entries: Sequence[GeneratorEntry]) -> Routing:
+    """Routes every cell to the cheapest kind that serves it, ties in the order of names.
+
+    A draining replica counts only for cells that nobody else serves: its kind's queue outlives it, and another replica may come.
+    """
+    chosen: dict[Cell, tuple[bool, float, str]] = {}
+    for entry in entries:
+        for cell in entry.cells:
+            offer = (entry.is_draining, entry.unit_cost_s, entry.generator.kind)
+            chosen[cell] = min(offer, chosen.get(cell, offer))
+    return Routing(
+        kinds=frozenset(entry.generator.kind for entry in entries),
+        routes={cell: kind for cell, (_, _, kind) in sorted(chosen.items())},
+        unit_costs_s={cell: cost for cell, (_, cost, _) in sorted(chosen.items())},
+    )
