@@ -5,11 +5,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from shared.buckets import Bucket, open_bucket
 from shared.catalogue import EventType, Stream, consumer_subject, durable_name, stream_subjects
@@ -46,6 +45,7 @@ class Bus:
 
         Raises:
             BadConfiguration: a stream stands with properties that can't be changed.
+            Retryable: the broker is away.
         """
         for stream in Stream:
             wanted = api.StreamConfig(
@@ -71,7 +71,7 @@ class Bus:
                 if not _agree(standing, wanted):
                     log.warning("stream differs from the catalogue, repairing it", stream=stream.value)
                     await self.js.update_stream(wanted)
-            except APIError as error:
+            except (APIError, *UNAVAILABLE) as error:
                 raise _refused(f"stream {stream.value}", error) from error
 
     async def declare_consumer(self, room: str, row: EventType, kind: str | None = None) -> str:
@@ -81,6 +81,7 @@ class Bus:
 
         Raises:
             BadConfiguration: a consumer stands with properties that can't be changed.
+            Retryable: the broker is away.
         """
         durable = durable_name(room, row, kind)
         wanted = api.ConsumerConfig(
@@ -96,7 +97,7 @@ class Bus:
         )
         try:
             await self.js.add_consumer(row.stream.value, wanted)
-        except APIError as error:
+        except (APIError, *UNAVAILABLE) as error:
             raise _refused(f"consumer {durable} of {row.stream.value}", error) from error
         return durable
 
@@ -224,9 +225,9 @@ def _agree(standing: api.StreamConfig, wanted: api.StreamConfig) -> bool:
     return all(have.get(name) == value for name, value in want.items())
 
 
-def _refused(what: str, error: APIError) -> BadConfiguration | Retryable:
-    if error.code is not None and error.code >= 500:
-        return Retryable(f"{what}: {error.description}")
+def _refused(what: str, error: Exception) -> BadConfiguration | Retryable:
+    if not isinstance(error, APIError) or isinstance(error, ServiceUnavailableError):
+        return Retryable(f"{what} can't be declared: {error!r}")
     return BadConfiguration(
         f"{what} stands otherwise than Spiral needs it and can't be changed in place: {error.description}. Rename or remove it."
     )

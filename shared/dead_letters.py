@@ -17,6 +17,7 @@ from shared.history import row_of, scan
 
 _OBITUARY = "Spiral-Dead"
 _MAX_TRACEBACK_CHARS = 16_000
+_MAX_REASON_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ async def bury(
         consumer=consumer,
         attempt=attempt,
         error_type=type(error).__name__,
-        reason=str(error) or type(error).__name__,
+        reason=(str(error) or type(error).__name__)[:_MAX_REASON_CHARS],
         traceback=trace,
         died_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc.aio
 import structlog
 from nats.aio.msg import Msg
 
+from shared.acknowledgement import Acknowledgements, Exhausted, meaning
 from shared.bus import UNAVAILABLE, Bus
 from shared.catalogue import EventType, Room
 from shared.dead_letters import bury
@@ -18,16 +18,11 @@ from shared.history import was_stored_before
 from shared.ports import Delivery, Runs
 from shared.publisher import Publisher
 from shared.pull import Pull
-from shared.rpc import translated
 from shared.service import Handler
 from shared.settings import RoomSettings
 from shared.telemetry import Metrics, Tracing, log
 
 _LAST_WORDS_S = 5.0
-
-
-class Exhausted(SpiralError):
-    """An event was delivered so often without an end that it is a dead letter: it may kill its room."""
 
 
 @dataclass(slots=True)
@@ -64,6 +59,7 @@ class Deliveries:
         self._row = row
         self._durable = durable
         self._handler = handler
+        self._acks = Acknowledgements(tools.bus)
         self._limit = tools.settings.max_in_flight
         self._working: dict[int, _Work] = {}
         self._aftermath: set[asyncio.Task[None]] = set()
@@ -108,7 +104,7 @@ class Deliveries:
             self._want()
             return
         if self._is_draining or len(self._working) >= self._limit:
-            self._after(self._hand_back(message))
+            self._after(self._acks.hand_back(message))
             return
         loop = asyncio.get_running_loop()
         work = _Work(message, at, started_s=loop.time())
@@ -129,7 +125,7 @@ class Deliveries:
             event_id=cause.event_id, subject=message.subject, attempt=at.attempt, run_id=event.run_id, iteration=event.iteration
         )
         if may_be_repeat(headers, at.stored_at_ns, tools.settings.duplicate_window_s) and await self._is_repeat(message, at):
-            await self._acknowledge(work)
+            await self._acks.done(work.message)
             self._outcomes["repeat"].inc()
             log.info("repeat of an earlier event, skipped")
             return
@@ -144,7 +140,7 @@ class Deliveries:
         else:
             await tools.publisher.publish([consequences.seal(consequence) for consequence in await following])
         # A crash before this line repeats the event under the same ids, which the stream drops; the opposite order loses events.
-        await self._acknowledge(work)
+        await self._acks.done(work.message)
         span.end()
         self._outcomes["handled"].inc()
         self._seconds.observe(asyncio.get_running_loop().time() - work.started_s)
@@ -158,16 +154,6 @@ class Deliveries:
         return bool(message_id) and await was_stored_before(
             self._tools.bus, self._row.stream, message.subject, message_id, sequence=at.sequence, from_ns=from_ns
         )
-
-    async def _acknowledge(self, work: _Work) -> None:
-        """Double ack: returns once the broker has noted it. A lost answer is asked for again; the event is done either way."""
-        for _ in range(3):
-            try:
-                await self._tools.bus.replies.request(work.message.reply, b"+ACK")
-                return
-            except UNAVAILABLE as error:
-                reason = repr(error)
-        log.warning("acknowledgement not confirmed: the broker may deliver the event again", reason=reason)
 
     def _settle(self, work: _Work, task: asyncio.Task[None]) -> None:
         if work.heartbeat is not None:
@@ -189,7 +175,7 @@ class Deliveries:
 
     async def _give_up(self, work: _Work, error: BaseException | None) -> None:
         try:
-            await self._dispose(work, _verdict(error))
+            await self._dispose(work, meaning(error))
         except UNAVAILABLE as away:
             log.warning("the broker did not hear what became of the event: it delivers it again", reason=repr(away))
         finally:
@@ -203,7 +189,7 @@ class Deliveries:
             if error is None:
                 self._outcomes["handed_back"].inc()
                 log.info("handler cancelled, event handed back")
-                await self._hand_back(work.message)
+                await self._acks.hand_back(work.message)
             elif isinstance(error, Rejected | Exhausted):
                 log.error("event refused", reason=str(error))
                 await self._bury(work, error)
@@ -239,26 +225,16 @@ class Deliveries:
             await self._back_off(work)
             return
         self._outcomes["dead"].inc()
-        await self._tools.bus.replies.request(message.reply, b"+TERM")
+        await self._acks.never_again(message)
 
     async def _back_off(self, work: _Work) -> None:
         settings = self._tools.settings
-        delay_s = min(settings.max_backoff_s, settings.backoff_s * 2.0 ** min(work.at.attempt - 1, 30))
-        await self._tools.bus.client.publish(work.message.reply, b'-NAK {"delay": %d}' % int(delay_s * 1e9))
-
-    async def _hand_back(self, message: Msg) -> None:
-        await self._tools.bus.client.publish(message.reply, b"-NAK")
+        await self._acks.later(work.message, min(settings.max_backoff_s, settings.backoff_s * 2.0 ** min(work.at.attempt - 1, 30)))
 
     def _beat(self, work: _Work) -> None:
         """Tells the broker that the event is still being worked on."""
-        self._after(self._tell(work))
+        self._after(self._acks.still_at_it(work.message))
         work.heartbeat = asyncio.get_running_loop().call_later(self._tools.settings.ack_wait_s / 3, self._beat, work)
-
-    async def _tell(self, work: _Work) -> None:
-        try:
-            await self._tools.bus.client.publish(work.message.reply, b"+WPI")
-        except UNAVAILABLE as error:
-            log.debug("heartbeat not heard", reason=repr(error))
 
     def _after(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -269,18 +245,3 @@ class Deliveries:
         self._aftermath.discard(task)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._tools.fail(error)
-
-
-def _verdict(error: BaseException | None) -> BaseException | None:
-    """What an error means for the event: groups count as their worst member, a failed call as what its status says."""
-    if isinstance(error, BaseExceptionGroup):
-        members = [_verdict(member) for member in error.exceptions]
-        for kind in (Rejected, Retryable):
-            if all(isinstance(member, Rejected | Retryable) for member in members):
-                found = next((member for member in members if isinstance(member, kind)), None)
-                if found is not None:
-                    return found
-        return error
-    if isinstance(error, grpc.aio.AioRpcError):
-        return translated(error)
-    return error

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import nats.errors
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError, FetchTimeoutError
+from nats.js.errors import APIError
 
 from shared.bus import UNAVAILABLE, Bus
 from shared.catalogue import BY_SUBJECT, CATALOGUE, EventType, Room, Stream, durable_name
@@ -20,6 +20,8 @@ from shared.telemetry import log
 
 _BATCH = 256
 _READ_TIMEOUT_S = 5.0
+# Short: after a restart of the broker the reader is gone, and only the next request tells.
+_NEWS_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +206,7 @@ async def _reader(
 
 async def _read(reader: JetStreamContext.PullSubscription, *, is_end_expected: bool = False) -> list[Stored]:
     try:
-        messages = await reader.fetch(_BATCH, timeout=_READ_TIMEOUT_S, heartbeat=1.0 if is_end_expected else None)
-    except FetchTimeoutError:
-        # Nothing came but the broker's heartbeats: it is there, and nothing is new.
-        return []
+        messages = await reader.fetch(_BATCH, timeout=_NEWS_TIMEOUT_S if is_end_expected else _READ_TIMEOUT_S)
     except nats.errors.TimeoutError:
         if is_end_expected and reader._nc.is_connected:
             return []

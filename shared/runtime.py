@@ -1,8 +1,10 @@
 """The life of a room: settings, connections, build, gRPC, reconciliation, consuming, draining, exit code."""
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -30,6 +32,7 @@ from shared.telemetry import Metrics, Tracing, configure_logs, log
 __all__ = ["Build", "Handler", "Keyed", "Ports", "Service", "Servicer", "main", "run"]
 
 _FATAL, _MISCONFIGURED = 1, 2
+_LAST_RESORT_S = 3.0
 
 
 def main(room: Room, settings_type: type[S], build: Build[S]) -> None:
@@ -40,7 +43,13 @@ def main(room: Room, settings_type: type[S], build: Build[S]) -> None:
         sys.stderr.write(f"spiral {room.value}: {error}\n")
         raise SystemExit(_MISCONFIGURED) from None
     configure_logs(room.value, settings.instance_id, level=settings.log_level, is_json=settings.log_format == "json")
-    raise SystemExit(asyncio.run(_run_until_signal(room, settings, build)))
+    with asyncio.Runner() as runner:
+        code = runner.run(_run_until_signal(room, settings, build))
+        # A handler that was cancelled may leave a thread at work (say, in torch) that an orderly exit would wait for.
+        last_resort = threading.Timer(_LAST_RESORT_S, os._exit, (code,))
+        last_resort.daemon = True
+        last_resort.start()
+    raise SystemExit(code)
 
 
 async def _run_until_signal(room: Room, settings: S, build: Build[S]) -> int:

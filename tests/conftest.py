@@ -11,14 +11,6 @@ from tests.broker import NatsServer
 from tests.settings import room_settings
 
 
-@pytest.fixture(scope="session")
-def shared_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    server = NatsServer(tmp_path_factory.mktemp("nats"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     """A fresh broker of the test's own: its streams are empty, and it may be stopped."""

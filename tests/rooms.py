@@ -1,14 +1,14 @@
 """Rooms that live in the test's own process, on a real broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from shared.bus import Bus
 from shared.catalogue import Room
 from shared.events import Event
-from shared.history import follow
+from shared.history import consumer_lag, follow
 from shared.presence import present
 from shared.publisher import publish_event
 from shared.runs import BusRuns
@@ -76,15 +76,35 @@ async def start_run(bus: Bus, run_id: str) -> str:
     return await publish_event(bus, Room.CLI, replace(CAUSE, event_id=f"start-{run_id}"), model_updated(run_id))
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
-    """Returns once a condition holds; TimeoutError when it does not come to hold."""
+async def eventually(condition: Callable[[], Awaitable[object]], timeout_s: float = 15.0) -> None:
+    """Returns once a condition holds that only asking tells; TimeoutError when it does not come to hold."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.01)
+        while not await condition():  # noqa: ASYNC110 (the broker rings no bell)
+            await asyncio.sleep(0.02)
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """Returns once a condition of this process holds; TimeoutError when it does not come to hold."""
+
+    async def holds() -> object:
+        return condition()
+
+    await eventually(holds, timeout_s)
 
 
 async def serving(bus: Bus, room: Room, timeout_s: float = 15.0) -> None:
     """Returns once a room says that it serves."""
-    async with asyncio.timeout(timeout_s):
-        while not any(one.room == room.value and one.state == "serving" for one in await present(bus)):
-            await asyncio.sleep(0.02)
+
+    async def is_serving() -> bool:
+        return any(one.room == room.value and one.state == "serving" for one in await present(bus))
+
+    await eventually(is_serving, timeout_s)
+
+
+async def settled(bus: Bus) -> None:
+    """Returns once no event is under way."""
+
+    async def is_quiet() -> bool:
+        return not any(lag.num_pending + lag.num_in_flight for lag in await consumer_lag(bus))
+
+    await eventually(is_quiet)

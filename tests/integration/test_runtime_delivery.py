@@ -2,38 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from shared import wire
 from shared.bus import Bus
 from shared.catalogue import Room, Stream
 from shared.dead_letters import list_dead, replay_dead
 from shared.envelope import CAUSED_AT, MESSAGE_ID
 from shared.errors import Rejected, Retryable
 from shared.events import DatasetReady, EvaluationCompleted, Event, ModelUpdated
-from shared.history import consumer_lag, scan
+from shared.history import scan
 from shared.ports import Delivery
+from shared.runs import BusRuns
 from shared.service import Keyed
 from shared.settings import RoomSettings
 from tests.broker import NatsServer
-from tests.examples import artifact, evaluation_completed, model, model_updated, training_progressed
-from tests.rooms import living_room, said, start_run, until
+from tests.examples import artifact, evaluation_completed, model, model_updated, run_spec, training_progressed
+from tests.rooms import eventually, living_room, said, settled, start_run, until
 from tests.settings import room_settings
-
-
-async def settled(bus: Bus) -> None:
-    """Returns once no event is under way."""
-    async with asyncio.timeout(15):
-        while any(lag.num_pending + lag.num_in_flight for lag in await consumer_lag(bus)):
-            await asyncio.sleep(0.02)
 
 
 async def dead(bus: Bus, count: int) -> list[str]:
     """The reasons of the dead letters, once there are `count`."""
-    async with asyncio.timeout(15):
-        while len(letters := await list_dead(bus)) < count:
-            await asyncio.sleep(0.02)
-    return [letter.obituary.reason for letter in letters]
+
+    async def are_there() -> bool:
+        return len(await list_dead(bus)) >= count
+
+    await eventually(are_there)
+    return [letter.obituary.reason for letter in await list_dead(bus)]
 
 
 async def test_an_event_is_handled_once_and_its_consequence_carries_where_it_comes_from(bus: Bus, settings: RoomSettings) -> None:
@@ -92,7 +90,7 @@ async def test_a_redelivered_event_says_the_same_again_and_the_stream_keeps_one(
     assert await list_dead(bus) == []
 
 
-async def test_a_repeat_past_the_duplicate_window_is_skipped(bus: Bus, nats_server: NatsServer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_repeat_past_the_duplicate_window_is_skipped(bus: Bus, nats_server: NatsServer, tmp_path: Path) -> None:
     settings = room_settings(nats_server, tmp_path, duplicate_window_s=0.2)
     handled: list[str] = []
 
@@ -167,9 +165,6 @@ async def test_an_event_of_an_unknown_run_is_a_dead_letter_and_can_be_replayed_o
 
     await start_run(bus, "known")
     (known,) = [message async for message in scan(bus, Stream.CONTROL, ["model.updated.known"])]
-    from shared import wire
-    from shared.runs import BusRuns
-    from tests.examples import run_spec
 
     await bus.publish("model.updated.later", wire.encode(model_updated("later")), {**known.headers, MESSAGE_ID: "later", "ce-id": "later"})
     async with living_room(settings, {ModelUpdated: on_model_updated}):
@@ -266,7 +261,6 @@ async def test_progress_is_heard_while_the_work_goes_on_and_counts_once_after_a_
     async with living_room(settings, {DatasetReady: on_dataset_ready}, room=Room.TRAINER):
         await start_run(bus, "r1")
         (start,) = [message async for message in scan(bus, Stream.CONTROL, ["model.updated.r1"])]
-        from shared import wire
 
         headers = {**start.headers, MESSAGE_ID: "ready", "ce-id": "ready", "ce-type": "spiral.v1.DatasetReady"}
         await bus.publish("dataset.ready.r1", wire.encode(ready), headers)
@@ -279,7 +273,7 @@ async def test_progress_is_heard_while_the_work_goes_on_and_counts_once_after_a_
     assert len([message async for message in scan(bus, Stream.PROGRESS, ["training.progressed.r1"])]) == 3
 
 
-async def test_no_more_events_are_in_hand_than_allowed(bus: Bus, nats_server: NatsServer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_no_more_events_are_in_hand_than_allowed(bus: Bus, nats_server: NatsServer, tmp_path: Path) -> None:
     settings = room_settings(nats_server, tmp_path, max_in_flight=2)
     at_work = most = 0
 
@@ -307,7 +301,6 @@ async def test_a_refusal_by_the_handler_names_its_reason(bus: Bus, settings: Roo
     async with living_room(settings, {EvaluationCompleted: on_evaluation_completed}, room=Room.ATTRIBUTOR):
         await start_run(bus, "r1")
         (start,) = [message async for message in scan(bus, Stream.CONTROL, ["model.updated.r1"])]
-        from shared import wire
 
         headers = {**start.headers, MESSAGE_ID: "done", "ce-id": "done", "ce-type": "spiral.v1.EvaluationCompleted"}
         await bus.publish("evaluation.completed.r1", wire.encode(evaluation_completed("r1")), headers)

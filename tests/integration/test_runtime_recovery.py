@@ -3,23 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from shared import wire
 from shared.bus import Bus
 from shared.catalogue import Room, Stream
 from shared.dead_letters import list_dead
 from shared.domain import EndReason
 from shared.events import CandidatesReviewed, EvaluationCompleted, Event, ModelUpdated, RunFinished, WeaknessReport
-from shared.history import consumer_lag, scan
+from shared.history import scan
 from shared.ports import Cause, Delivery
 from shared.run_spec import RunSpec
 from shared.runs import BusRuns
 from shared.service import Ports, Service
 from shared.settings import RoomSettings
 from tests.broker import NatsServer
-from tests.examples import evaluation_completed, model, run_spec
-from tests.rooms import living_room, said, serving, start_run, until
+from tests.examples import artifact, evaluation_completed, model, run_spec
+from tests.rooms import eventually, living_room, said, serving, settled, start_run, until
 from tests.settings import room_settings
 
 
@@ -48,9 +50,7 @@ async def test_a_broker_that_goes_while_a_handler_works_costs_nothing(
         assert (await said(bus, "r1", 2))[1] == evaluation_completed("r1")
         await start_run(bus, "r2")
         await said(bus, "r2", 2)
-        async with asyncio.timeout(10):
-            while any(lag.num_pending + lag.num_in_flight for lag in await consumer_lag(bus)):
-                await asyncio.sleep(0.05)
+        await settled(bus)
     assert num_handled == 2, "a redelivery of what is in hand is not handled beside it"
     stored = [message.subject async for message in scan(bus, Stream.CONTROL, ["evaluation.completed.>"])]
     assert sorted(stored) == ["evaluation.completed.r1", "evaluation.completed.r2"]
@@ -83,7 +83,7 @@ async def test_a_handler_that_ends_while_the_broker_is_away_is_heard_once_it_is_
     assert num_handled == 1, "the work of a long handler is not thrown away"
 
 
-async def test_a_dead_letter_that_cannot_be_stored_leaves_its_event_in_the_stream(bus: Bus, nats_server: NatsServer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_an_event_whose_dead_letter_cannot_be_stored_stays(bus: Bus, nats_server: NatsServer, tmp_path: Path) -> None:
     settings = room_settings(nats_server, tmp_path, publish_timeout_s=0.2)
     num_handled = 0
 
@@ -97,9 +97,7 @@ async def test_a_dead_letter_that_cannot_be_stored_leaves_its_event_in_the_strea
         await start_run(bus, "r1")
         await until(lambda: num_handled > settings.max_deliver + 1)
         await bus.declare_streams()
-        async with asyncio.timeout(10):
-            while not await list_dead(bus):
-                await asyncio.sleep(0.05)
+        await eventually(lambda: list_dead(bus))
     assert len(await list_dead(bus)) == 1
 
 
@@ -125,9 +123,7 @@ async def test_a_room_says_on_its_start_what_a_crash_kept_unsaid_and_nothing_twi
         async with living_room(settings, {ModelUpdated: on_model_updated}, shape=with_reconcile):
             await serving(bus, Room.EVALUATOR)
             await said(bus, "r1", 2)
-            async with asyncio.timeout(10):
-                while any(lag.num_pending + lag.num_in_flight for lag in await consumer_lag(bus)):
-                    await asyncio.sleep(0.05)
+            await settled(bus)
     assert asked == ["r1", "r1"]
     assert len([message async for message in scan(bus, Stream.CONTROL, ["evaluation.completed.>"])]) == 1
 
@@ -145,17 +141,16 @@ async def test_a_finished_run_is_reconciled_no_more(bus: Bus, settings: RoomSett
 
     assert [spec.run_id for spec in await runs.unfinished()] == ["old", "young"]
 
-    from shared import wire
-    from tests.examples import artifact
-
     async with living_room(settings, {WeaknessReport: on_weakness_report, CandidatesReviewed: unused}, room=Room.PLANNER):
         report = WeaknessReport("old", 1, model("old"), artifact("answers"), ())
         headers = {"Nats-Msg-Id": "x", "ce-id": "x", "ce-type": "spiral.v1.WeaknessReport"}
         await bus.publish("weakness.report.old", wire.encode(report), headers)
         await said(bus, "old", 2)
-        async with asyncio.timeout(5):
-            while [spec.run_id for spec in await runs.unfinished()] != ["young"]:
-                await asyncio.sleep(0.02)
+
+        async def only_the_young_is_left() -> bool:
+            return [spec.run_id for spec in await runs.unfinished()] == ["young"]
+
+        await eventually(only_the_young_is_left)
 
 
 async def test_a_room_that_asks_to_be_drained_ends_with_0(bus: Bus, settings: RoomSettings) -> None:

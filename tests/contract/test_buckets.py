@@ -1,0 +1,85 @@
+"""The `KeyValue` port on a real nats-server, and the entries that expire in it."""
+
+import asyncio
+
+import pytest
+
+from shared import registry
+from shared.bus import Bus
+from shared.domain import Cell, GeneratorIdentity, ImageCategory, QuestionType
+from shared.ports import Conflict, compare_and_set
+from shared.registry import GeneratorEntry, GeneratorRegistry
+from tests.rooms import eventually
+
+
+async def test_a_key_is_created_once_and_updated_only_from_what_was_read(bus: Bus) -> None:
+    bucket = await bus.bucket("ledgers")
+    assert await bucket.get("r1") is None
+    revision = await bucket.create("r1", b"one")
+    with pytest.raises(Conflict):
+        await bucket.create("r1", b"two")
+    newer = await bucket.update("r1", b"two", revision)
+    with pytest.raises(Conflict):
+        await bucket.update("r1", b"three", revision)
+    entry = await bucket.get("r1")
+    assert entry is not None
+    assert (entry.value, entry.revision) == (b"two", newer)
+
+
+async def test_a_deleted_key_is_gone_and_may_be_created_again(bus: Bus) -> None:
+    bucket = await bus.bucket("ledgers")
+    revision = await bucket.create("r1", b"one")
+    await bucket.delete("r1")
+    await bucket.delete("never-there")
+    assert await bucket.get("r1") is None
+    assert await bucket.keys() == []
+    with pytest.raises(Conflict):
+        await bucket.update("r1", b"late", revision)
+    await bucket.create("r1", b"two")
+
+
+async def test_keys_are_listed_by_prefix(bus: Bus) -> None:
+    bucket = await bus.bucket("fingerprints")
+    assert await bucket.keys() == []
+    for key in ("r2.b", "r1.b", "r1.a"):
+        await bucket.put(key, b"")
+    assert await bucket.keys() == ["r1.a", "r1.b", "r2.b"]
+    assert await bucket.keys("r1.") == ["r1.a", "r1.b"]
+
+
+async def test_concurrent_changes_all_count(bus: Bus) -> None:
+    bucket = await bus.bucket("ledgers")
+
+    async def increment(value: bytes | None) -> tuple[bytes, None]:
+        await asyncio.sleep(0)
+        return str(int(value or b"0") + 1).encode(), None
+
+    await asyncio.gather(*(compare_and_set(bucket, "counter", increment) for _ in range(20)))
+    entry = await bucket.get("counter")
+    assert entry is not None
+    assert entry.value == b"20"
+
+
+async def test_a_generator_that_falls_silent_or_leaves_is_no_longer_living(bus: Bus) -> None:
+    async def bucket() -> object:
+        return await bus.bucket("short_lived", ttl_s=1.0)
+
+    generators = GeneratorRegistry(bucket)  # type: ignore[arg-type]
+    cells = (Cell(ImageCategory.MAP, QuestionType.TEXT), Cell(ImageCategory.DIAGRAM, QuestionType.NUMERIC))
+    silent = GeneratorEntry(GeneratorIdentity("rendered", "1.0.0", "a"), cells, 0.01, "127.0.0.1:1", is_draining=False)
+    leaving = GeneratorEntry(GeneratorIdentity("rendered", "1.1.0", "b"), cells, 0.01, "127.0.0.1:2", is_draining=True)
+    await generators.announce(silent)
+    await generators.announce(leaving)
+    assert await generators.living() == [silent, leaving]
+    await generators.withdraw(leaving)
+    assert await generators.living() == [silent]
+
+    async def nobody_lives() -> bool:
+        return not await generators.living()
+
+    await eventually(nobody_lives)
+
+
+async def test_entries_of_the_registry_last_ten_seconds(bus: Bus) -> None:
+    await bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)
+    assert (await bus.js.stream_info(f"KV_{registry.BUCKET}")).config.max_age == 10
