@@ -16,7 +16,9 @@ SOURCES = sorted((PROTO / "spiral" / "v1").glob("*.proto"))
 def generate(out: Path) -> None:
     """Writes message code with type stubs for every file, and gRPC code for those with a service."""
     well_known = str(resources.files("grpc_tools") / "_proto")
-    base = ["protoc", f"-I{PROTO}", f"-I{well_known}"]
+    # The plugins lie beside this interpreter, whose folder need not be on the PATH.
+    plugins = [f"--plugin={name}={Path(sys.executable).parent / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    base = ["protoc", f"-I{PROTO}", f"-I{well_known}", *plugins]
     messages = [str(source) for source in SOURCES]
     services = [str(source) for source in SOURCES if "\nservice " in source.read_text()]
     commands = (
