@@ -1,0 +1,56 @@
+"""Is a question at the edge of what the policy can do? Read off the posterior of its pass rate, not off a raw share.
+
+GRPO learns nothing from questions that the policy always or never solves, so the candidates of cells that are reinforced must lie in
+a window. Few rollouts say little: a candidate is refused where the posterior is sure that it lies outside, and kept where it may well
+lie inside.
+"""
+
+from dataclasses import dataclass
+
+from scipy.special import betainc
+
+from shared.domain import RejectionReason
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Pass rates worth training on: [low, high], and how sure the posterior must be of the outside, in (0, 1)."""
+
+    low: float
+    high: float
+    confidence: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 1:
+            raise ValueError(f"pass rates must satisfy 0 <= low < high <= 1, not {self.low} and {self.high}")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence must lie in (0, 1), not {self.confidence}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """How often the policy solved a question; an ungradable rollout is no solution."""
+
+    num_rollouts: int
+    num_correct: int
+    majority_answer: str = ""
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of correct rollouts."""
+        return self.num_correct / self.num_rollouts
+
+
+def probability_below(rollouts: Rollouts, pass_rate: float) -> float:
+    """Posterior probability that the true pass rate lies below a value, from a uniform prior."""
+    num_wrong = rollouts.num_rollouts - rollouts.num_correct
+    return float(betainc(1 + rollouts.num_correct, 1 + num_wrong, pass_rate))
+
+
+def outside(rollouts: Rollouts, window: Window) -> RejectionReason | None:
+    """TOO_HARD or TOO_EASY where the posterior says that the pass rate lies outside the window, else None."""
+    if probability_below(rollouts, window.low) >= window.confidence:
+        return RejectionReason.TOO_HARD
+    if 1 - probability_below(rollouts, window.high) >= window.confidence:
+        return RejectionReason.TOO_EASY
+    return None

@@ -1,0 +1,135 @@
+"""What makes two questions on images the same: an exact digest, and a fingerprint that survives re-encoding and rescaling.
+
+Drawn scenes of one template look alike without being duplicates: four bars differ in the height of one, two sums in one digit. A
+copy differs everywhere by a little, a sibling somewhere by a lot, so images are compared by the *largest* difference over a fine grid,
+in brightness and colour apart, and never by an average. The question is judged together with the image: by its words where they are
+the same, else by most of its words and the answer.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from services.quality.image_decoding import DecodedImage, Pixels
+from shared.domain import QuestionType
+from shared.prompt import LETTERS
+
+GRID = 32
+COARSE = 8
+MAX_COARSE_DIFFERENCE = 8
+"""Largest difference of brightness over the 8 × 8 grid in a copy, of 255."""
+MIN_QUESTION_OVERLAP = 0.6
+"""Shared words over all words from which two questions with the same answer are the same."""
+
+_WORDS = re.compile(r"[^\W_]+(?:\.\d+)?|[+\-*/=<>%^°]")
+_IDLE = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the is are was were be there this that these those in on of please do does image picture photo figure show shown",
+    )
+)
+_SPELLINGS = {"colour": "color", "grey": "gray", "centre": "center", "metre": "meter", "number": "count"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A question on an image, as far as duplicates are concerned."""
+
+    exact: str
+    """Hex sha256 over pixels, question, choices and answer."""
+    words: tuple[str, ...]
+    """The question's words in order, without idle ones."""
+    answer: str
+    """The answer in words: for multiple choice the choice itself."""
+    short_side_px: int
+    cells: bytes
+    """32 × 32 × 3 grid of luma and colour differences."""
+
+    def grid(self) -> Pixels:
+        """The cells as an array, 32 × 32 × 3."""
+        return np.frombuffer(self.cells, dtype=np.uint8).reshape(GRID, GRID, 3)
+
+
+def fingerprint(image: DecodedImage, question: str, question_type: QuestionType, choices: Sequence[str], answer: str) -> Fingerprint:
+    """The fingerprint of a question on an image."""
+    digest = hashlib.sha256()
+    for part in (image.pixels_sha256, question.strip(), str(len(choices)), *(choice.strip() for choice in choices), answer.strip()):
+        encoded = unicodedata.normalize("NFC", part).encode()
+        digest.update(f"{len(encoded)}:".encode() + encoded)
+    return Fingerprint(
+        exact=digest.hexdigest(),
+        words=question_words(question),
+        answer=answer_words(question_type, choices, answer),
+        short_side_px=min(image.width_px, image.height_px),
+        cells=grid_of(image.preview).tobytes(),
+    )
+
+
+def question_words(question: str) -> tuple[str, ...]:
+    """The words that carry a question's meaning, in order: lower case, singular, without idle words."""
+    text = unicodedata.normalize("NFKC", question).casefold().replace("how many", "count")
+    words = [_SPELLINGS.get(word, word) for word in _WORDS.findall(text) if word not in _IDLE]
+    return tuple(word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words)
+
+
+def answer_words(question_type: QuestionType, choices: Sequence[str], answer: str) -> str:
+    """An answer by its meaning: the choice behind a letter, numbers in one spelling."""
+    text = answer.strip()
+    if question_type is QuestionType.MULTIPLE_CHOICE and len(text) == 1 and text in LETTERS[: len(choices)]:
+        text = choices[LETTERS.index(text)]
+    text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
+
+
+def is_same_question(first: Fingerprint, second: Fingerprint) -> bool:
+    """Whether two questions ask the same: the same words, or most of them with the same answer."""
+    if first.words == second.words:
+        return True
+    ours, theirs = set(first.words), set(second.words)
+    shared = len(ours & theirs)
+    return first.answer == second.answer and shared >= MIN_QUESTION_OVERLAP * len(ours | theirs)
+
+
+@lru_cache(maxsize=256)
+def _kernel(num_pixels: int) -> csr_array:
+    """Weights of pixels in grid cells, 32 × num_pixels: triangles two cells wide, integrated exactly, so that scale does not matter."""
+    width = num_pixels / GRID
+    centres = (np.arange(GRID) + 0.5) * width
+    edges = np.clip((np.arange(num_pixels + 1)[None, :] - centres[:, None]) / width, -1, 1)
+    weights = np.diff(0.5 + edges - np.sign(edges) * edges**2 / 2, axis=1)
+    return csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+def grid_of(preview: Pixels) -> Pixels:
+    """Luma and colour differences over 32 × 32 cells."""
+    height, width = preview.shape[:2]
+    rows = (_kernel(height) @ preview.reshape(height, -1).astype(np.float32)).reshape(GRID, width, 3)
+    columns = _kernel(width) @ np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(width, -1)
+    cells: Pixels = np.clip(np.rint(columns.reshape(GRID, GRID, 3).transpose(1, 0, 2)), 0, 255).astype(np.uint8)
+    return cells
+
+
+def coarse_of(cells: Pixels) -> npt.NDArray[np.int16]:
+    """Brightness over 8 × 8 cells, as a vector: a quick look that rules most images out."""
+    step = GRID // COARSE
+    blocks: npt.NDArray[np.int16] = np.rint(cells[..., 0].reshape(COARSE, step, COARSE, step).mean(axis=(1, 3))).astype(np.int16)
+    return blocks.reshape(-1)
+
+
+def max_differences(short_side_px: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The largest differences of brightness and of colour in a copy, of 255, by the shorter side of the smaller image.
+
+    The fewer pixels a cell has, the more re-encoding and rescaling change it; codecs keep colour at half the resolution.
+    """
+    pixels_per_cell = short_side_px / GRID
+    return np.clip(66 / pixels_per_cell, 16, 33), np.clip(100 / pixels_per_cell, 24, 50)

@@ -1,0 +1,177 @@
+"""Reading an image's claims off its bytes: format, size, and whether exactly one whole picture stands there.
+
+No pixel is unpacked, so a header that claims 50,000 × 50,000 pixels costs as little as any other. What a decoder would let pass is
+refused here: files cut off after the last pixel, animations, and bytes hidden behind the picture.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+_SIGNATURES = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"PK\x03\x04": "a ZIP archive",
+}
+
+
+class BrokenImage(Exception):
+    """These bytes are not one whole PNG, JPEG or WEBP picture; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the bytes claim. `format` is "PNG", "JPEG" or "WEBP"."""
+
+    format: str
+    width_px: int
+    height_px: int
+
+
+def read_header(payload: bytes) -> ImageHeader:
+    """Format and size.
+
+    Raises:
+        BrokenImage: no allowed format, or the header is cut off, empty or animated.
+    """
+    try:
+        if payload.startswith(_PNG):
+            header = _png_header(payload)
+        elif payload.startswith(_JPEG):
+            header = _jpeg_header(payload)
+        elif payload[:4] == b"RIFF" and payload[8:12] == b"WEBP":
+            header = _webp_header(payload)
+        else:
+            raise BrokenImage(f"{_name(payload)}: images must be PNG, JPEG or WEBP")
+    except (struct.error, IndexError) as error:
+        raise BrokenImage("the file ends within its header") from error
+    if header.width_px < 1 or header.height_px < 1:
+        raise BrokenImage(f"the {header.format} is {header.width_px}×{header.height_px} px")
+    return header
+
+
+def check_whole(payload: bytes, header: ImageHeader) -> None:
+    """Walks the container to its end.
+
+    Raises:
+        BrokenImage: it is cut off, a checksum is wrong, it is animated, or something follows the picture.
+    """
+    walk = {"PNG": _png_end, "JPEG": _jpeg_end, "WEBP": _webp_end}[header.format]
+    try:
+        end = walk(payload)
+    except (struct.error, IndexError) as error:
+        raise BrokenImage(f"the {header.format} is truncated") from error
+    if end > len(payload):
+        raise BrokenImage(f"the {header.format} is truncated: {len(payload)} of {end} bytes")
+    if end < len(payload):
+        raise BrokenImage(f"{len(payload) - end} bytes follow the {header.format}")
+
+
+def _name(payload: bytes) -> str:
+    if not payload:
+        return "empty"
+    return next((name for magic, name in _SIGNATURES.items() if payload.startswith(magic)), "of unknown format")
+
+
+def _png_header(payload: bytes) -> ImageHeader:
+    length, kind, width, height = struct.unpack_from(">I4sII", payload, 8)
+    if kind != b"IHDR" or length != 13:
+        raise BrokenImage("the PNG does not begin with its header")
+    return ImageHeader("PNG", width, height)
+
+
+def _png_end(payload: bytes) -> int:
+    at = 8
+    length: int
+    while True:
+        length, kind = struct.unpack_from(">I4s", payload, at)
+        if kind == b"acTL":
+            raise BrokenImage("the PNG is animated")
+        (checksum,) = struct.unpack_from(">I", payload, at + 8 + length)
+        if zlib.crc32(payload[at + 4 : at + 8 + length]) != checksum:
+            raise BrokenImage(f"the PNG is corrupted: chunk {kind.decode('latin-1')!r} does not match its checksum")
+        at += 12 + length
+        if kind == b"IEND":
+            return at
+
+
+def _jpeg_segment(payload: bytes, at: int) -> tuple[int, int, int]:
+    """Marker, first byte of the content, first byte behind it."""
+    if payload[at] != 0xFF:
+        raise BrokenImage("the JPEG is corrupted: a segment is missing")
+    while payload[at] == 0xFF:
+        at += 1
+    marker = payload[at]
+    if marker in _JPEG_BARE or marker in (0xD8, 0xD9):
+        return marker, at + 1, at + 1
+    (length,) = struct.unpack_from(">H", payload, at + 1)
+    if length < 2:
+        raise BrokenImage("the JPEG is corrupted: a segment has no length")
+    return marker, at + 3, at + 1 + length
+
+
+def _jpeg_header(payload: bytes) -> ImageHeader:
+    at = 2
+    while True:
+        marker, content, at = _jpeg_segment(payload, at)
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", payload, content + 1)
+            return ImageHeader("JPEG", width, height)
+        if marker in (0xD9, 0xDA):
+            raise BrokenImage("the JPEG holds no frame")
+
+
+def _jpeg_end(payload: bytes) -> int:
+    at = 2
+    while True:
+        marker, _, at = _jpeg_segment(payload, at)
+        if marker == 0xD9:
+            return at
+        if marker != 0xDA:
+            continue
+        while True:
+            at = payload.find(b"\xff", at)
+            if at < 0:
+                raise BrokenImage("the JPEG is truncated")
+            following = payload[at + 1]
+            if following == 0xFF:
+                at += 1
+            elif following == 0x00 or following in _JPEG_BARE:
+                at += 2
+            else:
+                break
+
+
+def _webp_header(payload: bytes) -> ImageHeader:
+    kind = payload[12:16]
+    if kind == b"VP8X":
+        if payload[20] & 0x02:
+            raise BrokenImage("the WEBP is animated")
+        width, height = (1 + int.from_bytes(_part(payload, at, 3), "little") for at in (24, 27))
+        return ImageHeader("WEBP", width, height)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", payload, 21)
+        return ImageHeader("WEBP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", payload, 26)
+        return ImageHeader("WEBP", width & 0x3FFF, height & 0x3FFF)
+    raise BrokenImage("the WEBP does not begin with a picture")
+
+
+def _part(payload: bytes, at: int, length: int) -> bytes:
+    if at + length > len(payload):
+        raise IndexError(at)
+    return payload[at : at + length]
+
+
+def _webp_end(payload: bytes) -> int:
+    (length,) = struct.unpack_from("<I", payload, 4)
+    return int(8 + length + length % 2)
