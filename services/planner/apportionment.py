@@ -1,5 +1,6 @@
 """Shares into whole samples, and weights within bounds."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 
 from shared.domain import Cell
@@ -51,15 +52,19 @@ def within_bounds(weights: Mapping[Cell, float], low: Mapping[Cell, float], high
     reach = sum(highs.values())
     if reach < 1.0:
         highs = {cell: highs[cell] / reach for cell in cells}
-    seed = max(weights.values()) * 1e-12 or 1.0  # what a cell of no weight grows from where the others are held back
+    smallest = max(weights.values()) * 1e-12 or 1.0  # what a cell of no weight grows from where the others are held back
+    grown = {cell: max(weights[cell], smallest) for cell in cells}
 
     def scaled(factor: float) -> dict[Cell, float]:
-        return {cell: min(highs[cell], max(lows[cell], factor * max(weights[cell], seed))) for cell in cells}
+        return {cell: min(highs[cell], max(lows[cell], factor * grown[cell])) for cell in cells}
 
-    small, large = 0.0, 1.0
-    while sum(scaled(large).values()) < 1.0 - 1e-12 and large < 1e30:
-        large *= 2.0
-    for _ in range(100):
-        middle = (small + large) / 2
-        small, large = (middle, large) if sum(scaled(middle).values()) < 1.0 else (small, middle)
-    return scaled(large)
+    def total(factor: float) -> float:
+        return sum(scaled(factor).values())
+
+    # The total rises with the factor, straight between the factors at which a cell meets one of its bounds.
+    turns = sorted({bound[cell] / grown[cell] for bound in (lows, highs) for cell in cells})
+    above = bisect_left(turns, 1.0, key=total)
+    if above in (0, len(turns)):
+        return normalised(scaled(turns[min(above, len(turns) - 1)]))
+    (left, right), (under, over) = turns[above - 1 : above + 1], (total(turns[above - 1]), total(turns[above]))
+    return scaled(left + (right - left) * (1.0 - under) / (over - under))
