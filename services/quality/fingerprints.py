@@ -32,10 +32,10 @@ _WORDS = re.compile(r"[^\W_]+(?:\.\d+)?|[+\-*/=<>%^°]")
 _IDLE = frozenset(
     re.findall(
         r"\w+",
-        "a an the is are was were be there this that these those in on of please do does image picture photo figure show shown",
+        "a an the it is are was were be there this that these those in on of please do does image picture photo figure show shown",
     )
 )
-_SPELLINGS = {"colour": "color", "grey": "gray", "centre": "center", "metre": "meter", "number": "count"}
+_SPELLINGS = {"colour": "color", "grey": "gray", "centre": "center", "metre": "meter", "number": "count", "which": "what"}
 
 
 @dataclass(frozen=True, slots=True)
