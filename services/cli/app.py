@@ -4,23 +4,24 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from services.cli import dead, generators, run_app, status
+from services.cli.console import open_console
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.record import read_report
 from services.cli.report_files import write_report
 from services.cli.report_model import to_json
 from services.cli.report_terminal import print_report
-from services.cli.run_command import Interrupted
+from services.cli.run_command import Interrupted, until_signal
 from services.cli.runs import latest_run, read_runs, render_runs, runs_json
 from services.cli.session import Session, open_session
-from services.cli.target import running_target
+from services.cli.target import readable, running_target
 from services.cli.up import up
 from shared.dead_letters import list_dead, replay_dead, show_dead
 from shared.errors import BadConfiguration, SpiralError
@@ -38,18 +39,18 @@ app.command("up")(up)
 INTERRUPTED, FAILED, MISCONFIGURED = 130, 1, 2
 
 
-def main() -> NoReturn:
-    """Runs the command line; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 when interrupted."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line, by default this process's own; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 when interrupted."""
     configure_logs("cli", "cli", level="error", is_json=False)
     try:
-        app(standalone_mode=True)
+        app(args=arguments, standalone_mode=True)
     except BadConfiguration as error:
         _fail(error, MISCONFIGURED)
     except SpiralError as error:
         _fail(error, FAILED)
     except Interrupted:
-        command = shlex.join(["spiral", *sys.argv[1:]])
-        Console(stderr=True).print(
+        command = shlex.join(["spiral", *(sys.argv[1:] if arguments is None else arguments)])
+        open_console(stderr=True).print(
             f"Stopped; what was done stands. The same command continues:\n  {command}", highlight=False, markup=False
         )
         raise SystemExit(INTERRUPTED) from None
@@ -57,12 +58,12 @@ def main() -> NoReturn:
 
 
 def _fail(error: SpiralError, code: int) -> NoReturn:
-    Console(stderr=True).print(f"spiral: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    open_console(stderr=True).print(f"spiral: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
     raise SystemExit(code) from None
 
 
 def _ask(state_dir: Path, bus_url: str, store_url: str, question: Callable[[Session], Awaitable[T]]) -> T:
-    """Asks the stack that is up."""
+    """Asks about the present: of the stack that is up."""
     target = running_target(state_dir, bus_url, store_url)
 
     async def asking() -> T:
@@ -72,11 +73,23 @@ def _ask(state_dir: Path, bus_url: str, store_url: str, question: Callable[[Sess
     return asyncio.run(asking())
 
 
+def _look_up(state_dir: Path, bus_url: str, store_url: str, question: Callable[[Session], Awaitable[T]]) -> T:
+    """Asks about the past: of the stack that is up, or of what one left behind."""
+
+    where = state_dir.expanduser().resolve()
+
+    async def asking() -> T:
+        async with readable(where, bus_url, store_url) as target, open_session(target) as session:
+            return await question(session)
+
+    return asyncio.run(until_signal(asking()))
+
+
 def _show(as_json: bool, values: Callable[[], dict[str, Any]], picture: Callable[[], RenderableType]) -> None:
     if as_json:
         typer.echo(json.dumps(values(), indent=1, allow_nan=False))
     else:
-        Console().print(picture())
+        open_console().print(picture())
 
 
 @app.command("status")
@@ -100,12 +113,12 @@ def report_command(
         spec = await session.runs.get(run_id) if run_id else await latest_run(session)
         return await read_report(session, spec)
 
-    report = _ask(state_dir, bus_url, store_url, ask)
+    report = _look_up(state_dir, bus_url, store_url, ask)
     page = write_report(report, state_dir)
     if as_json:
         typer.echo(json.dumps(to_json(report), indent=1, allow_nan=False))
     else:
-        console = Console()
+        console = open_console()
         print_report(console, report)
         console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
@@ -113,7 +126,7 @@ def report_command(
 @app.command("runs")
 def runs_command(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
     """All runs of the stack."""
-    found = _ask(state_dir, bus_url, store_url, read_runs)
+    found = _look_up(state_dir, bus_url, store_url, read_runs)
     _show(as_json, lambda: runs_json(found), lambda: render_runs(found))
 
 
@@ -129,7 +142,7 @@ def generators_command(
 @dead_app.command("list")
 def dead_list(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
     """All dead letters, oldest first."""
-    letters = _ask(state_dir, bus_url, store_url, lambda session: list_dead(session.bus))
+    letters = _look_up(state_dir, bus_url, store_url, lambda session: list_dead(session.bus))
     _show(as_json, lambda: dead.dead_json(letters), lambda: dead.render_dead(letters))
 
 
@@ -138,7 +151,7 @@ def dead_show(
     number: int, state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False
 ) -> None:
     """One dead letter with its event, reason and traceback."""
-    letter = _ask(state_dir, bus_url, store_url, lambda session: show_dead(session.bus, number))
+    letter = _look_up(state_dir, bus_url, store_url, lambda session: show_dead(session.bus, number))
     _show(as_json, lambda: dead.dead_json([letter], with_event=True), lambda: dead.render_dead_letter(letter))
 
 
@@ -158,7 +171,7 @@ def dead_replay(
             await replay_dead(session.bus, each)
         return numbers
 
-    numbers = _ask(state_dir, bus_url, store_url, replay)
+    numbers = _look_up(state_dir, bus_url, store_url, replay)
     if as_json:
         typer.echo(json.dumps({"schema": dead.SCHEMA, "replayed": numbers}))
     else:

@@ -141,7 +141,8 @@ def _exam(evaluation: e.EvaluationCompleted, rows: Sequence[AnswerRow], promotio
 
 def _comparison(exams: Sequence[Exam], answers: Mapping[int, Sequence[AnswerRow]], champion: int | None) -> ExamComparison | None:
     models = {exam.iteration: exam.model_id for exam in exams}
-    if champion is None or champion not in models or 0 not in models:
+    # The base model against itself is no comparison.
+    if not champion or champion not in models or 0 not in models:
         return None
     pairs = paired_differences(answers[0], answers[champion])
     if not pairs:

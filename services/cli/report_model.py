@@ -50,7 +50,7 @@ class CellDifference:
 
 @dataclass(frozen=True, slots=True)
 class ExamComparison:
-    """Champion against base on the same exam items."""
+    """Champion against base on the same exam items, once another model than the base is champion."""
 
     baseline: str
     champion: str

@@ -36,6 +36,8 @@ def _head(report: Report) -> Panel:
         lines.append("exam gain, champion over base: ")
         lines.append(f"{points(gain)} points", style=f"bold {colour}")
         lines.append(f"  (95 % paired interval {points(interval.low)} to {points(interval.high)}, {report.comparison.num_pairs} items)\n")
+    elif report.champion:
+        lines.append("no exam gain: the base model is still the champion\n", style="yellow")
     if report.champion:
         lines.append(f"champion: {report.champion.model_id} (iteration {report.champion.iteration})\n", style="bold")
         for line in report.champion.why:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.console import open_console
 from services.cli.estimate import Cost, estimate, probe_counts
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.preparation import CheckedRun, check_run
@@ -68,7 +68,7 @@ def run(
     settings = RunSettings(model, probes, seed, iterations, ProbeCounts(core_per_cell, fresh_per_cell, exam_per_cell), **sections)
     checked = check_run(settings, run_id)
     target = standing_target(state_dir, bus_url, store_url)
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     if dry_run:
         cost = asyncio.run(until_signal(_cost(checked, target)))
         _show_cost(checked, cost, as_json)
@@ -115,7 +115,7 @@ def _show_cost(checked: CheckedRun, cost: Cost, as_json: bool) -> None:
         values: dict[str, Any] = {"schema": DRY_RUN_SCHEMA, "run_id": checked.run_id, "model_type": checked.model_type, **asdict(cost)}
         typer.echo(json.dumps(values, indent=1))
         return
-    console = Console()
+    console = open_console()
     table = Table(title="Probes per cell", title_justify="left", box=None, pad_edge=False)
     splits = list(cost.num_probes)
     table.add_column("cell")

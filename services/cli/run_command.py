@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from services.cli.preparation import CheckedRun, prepare_run
+from services.cli.preparation import CheckedRun, prepare_run, standing_run
 from services.cli.probe_sets import draw_probes
 from services.cli.record import read_report
 from services.cli.report_model import Report
 from services.cli.session import Session, Target, open_session
-from services.cli.target import embedded
+from services.cli.target import embedded, keeps_state, readable
 from services.cli.watching import watch_run
 from shared.errors import Retryable
 from shared.registry import GeneratorEntry
@@ -51,7 +51,6 @@ async def run(checked: CheckedRun, target: Target | None, *, own: Target, consol
 
     if target is not None:
         return await until_signal(_run_on(target, checked, console, notices))
-    say(console, f"starting the stack in {own.state_dir}")
     return await until_signal(_run_on_own(own, checked, console, notices, notice))
 
 
@@ -103,6 +102,11 @@ async def living_generators(session: Session, *, patience_s: float = GENERATOR_P
 
 
 async def _run_on_own(own: Target, checked: CheckedRun, console: Console, notices: list[str], notice: Callable[[str], None]) -> Report:
+    standing = await _finished_report(own, checked)
+    if standing is not None:
+        say(console, f"run {checked.run_id} is finished; nothing is left to do")
+        return standing
+    say(console, f"starting the stack in {own.state_dir}")
     async with embedded(own.state_dir, notice) as stack:
         target = Target(stack.info.bus_url, stack.info.store_url, own.state_dir)
         running = asyncio.create_task(_run_on(target, checked, console, notices))
@@ -117,6 +121,17 @@ async def _run_on_own(own: Target, checked: CheckedRun, console: Console, notice
             failing.cancel()
             await asyncio.gather(running, failing, return_exceptions=True)
             say(console, "stopping the stack")
+
+
+async def _finished_report(own: Target, checked: CheckedRun) -> Report | None:
+    """The report of a run that ended already; the broker alone is started to see it."""
+    if not keeps_state(own.state_dir):
+        return None
+    async with readable(own.state_dir, "", "") as target, open_session(target) as session:
+        spec = await standing_run(session, checked)
+        if spec is None or spec.run_id in {unfinished.run_id for unfinished in await session.runs.unfinished()}:
+            return None
+        return await read_report(session, spec)
 
 
 async def _run_on(target: Target, checked: CheckedRun, console: Console, notices: list[str]) -> Report:

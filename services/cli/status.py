@@ -104,7 +104,7 @@ def render_status(status: Status) -> RenderableType:
     """The status as tables."""
     rooms = Table(title="Rooms", title_justify="left", box=None, pad_edge=False)
     for name in ("room", "health", "pid", "version", "address", "doing", "waiting", "in flight", "redelivered"):
-        rooms.add_column(name, justify="right" if name in ("pid", "waiting", "in flight", "redelivered") else "left", no_wrap=True)
+        rooms.add_column(name, justify="right" if name in ("pid", "waiting", "in flight", "redelivered") else "left", overflow="fold")
     for room, well in status.rooms:
         mine = [lag for lag in status.lags if lag.room.value == room.room and lag.kind in (None, room.kind)]
         rooms.add_row(

@@ -37,6 +37,26 @@ def running_target(state_dir: Path, bus_url: str, store_url: str) -> Target:
     return target
 
 
+def keeps_state(state_dir: Path) -> bool:
+    """Whether an embedded stack ever ran in a directory."""
+    return (state_dir / "nats").is_dir()
+
+
+@asynccontextmanager
+async def readable(state_dir: Path, bus_url: str, store_url: str) -> AsyncIterator[Target]:
+    """The stack that is up, or else just the broker of the state directory for as long as the block lasts: enough to read the past.
+
+    Raises:
+        BadConfiguration: no stack is up and none ever ran there, or another process starts one at this moment.
+    """
+    standing = standing_target(state_dir, bus_url, store_url)
+    if standing is not None or not keeps_state(state_dir):
+        yield standing or running_target(state_dir, bus_url, store_url)
+        return
+    async with embedded(state_dir, lambda text: None, rooms=()) as stack:
+        yield Target(stack.info.bus_url, stack.info.store_url, state_dir)
+
+
 @asynccontextmanager
 async def embedded(state_dir: Path, say: Callable[[str], None], *, rooms: tuple[str, ...] | None = None) -> AsyncIterator[LocalStack]:
     """An embedded stack of our own, ready to work; it stops with the block.

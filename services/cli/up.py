@@ -2,15 +2,14 @@
 
 import asyncio
 
-from rich.console import Console
-
 from deploy.local.stack import StackInfo, run_stack
+from services.cli.console import open_console
 from services.cli.options import DEFAULT_STATE_DIR, StateDir
 
 
 def up(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     """Start the embedded stack and keep it up until Ctrl-C. Runs that were interrupted go on."""
-    console = Console()
+    console = open_console()
 
     def ready(info: StackInfo) -> None:
         console.print(f"up: broker {info.bus_url}, objects {info.store_url}", highlight=False, soft_wrap=True)
