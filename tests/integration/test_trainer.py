@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -95,8 +93,8 @@ async def take(said: AsyncIterator[Event | Keyed], recipe: Recipe, step: int) ->
 
 
 async def test_supervised_training_learns_its_samples_and_publishes_once(tmp_path: Path, bases: dict[Family, Path]) -> None:
-    samples = draw_samples(64, seed=3, cells=CELLS[:2])
-    training = TrainingSpec(recipe="sft", sft_epochs=60, sft_batch_size=32, sft_learning_rate=3e-3, save_every_steps=500)
+    samples = draw_samples(32, seed=3, cells=CELLS[:2])
+    training = TrainingSpec(recipe="sft", sft_epochs=45, sft_batch_size=16, sft_learning_rate=3e-3, save_every_steps=500)
     async with open_trainer(tmp_path, bases["qwen3_vl"], training) as room:
         event = await room.dataset(samples)
         progress, updated = await room.outcome(event)
@@ -106,8 +104,8 @@ async def test_supervised_training_learns_its_samples_and_publishes_once(tmp_pat
         assert updated.dataset == event.dataset
         losses = [keyed.event.loss for keyed in progress if isinstance(keyed.event, TrainingProgressed)]
         assert losses[-1] < 0.2 * losses[0]
-        assert progress[-1].key == "teach/120"
-        assert len({keyed.key for keyed in progress}) == len(progress) <= 120
+        assert progress[-1].key == "teach/90"
+        assert len({keyed.key for keyed in progress}) == len(progress) <= 90
 
         checkpoint = await room.artifacts.fetch_directory(updated.model.checkpoint)
         assert greedy_accuracy(checkpoint, samples) >= 0.9
@@ -121,14 +119,13 @@ async def test_supervised_training_learns_its_samples_and_publishes_once(tmp_pat
         ((cause, said),) = await room.trainer.reconcile(room.spec)
         assert (cause.event_id, said) == ("dataset-event", [updated])
         state = await room.servicer.GetTraining(trainer_pb2.GetTrainingRequest(training_id=f"{RUN}/1"), None)  # type: ignore[arg-type]
-        assert (state.state, state.step, state.num_steps) == (trainer_pb2.TRAINING_STATE_SUCCEEDED, 120, 120)
+        assert (state.state, state.step, state.num_steps) == (trainer_pb2.TRAINING_STATE_SUCCEEDED, 90, 90)
 
 
-@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
-async def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
-    tmp_path: Path, bases: dict[Family, Path], mixed: list[Sample], family: Family
+async def test_a_training_that_was_stopped_ends_with_the_weights_of_an_undisturbed_one(
+    tmp_path: Path, bases: dict[Family, Path], mixed: list[Sample]
 ) -> None:
-    async with open_trainer(tmp_path / "undisturbed", bases[family], BOTH) as room:
+    async with open_trainer(tmp_path / "undisturbed", bases["qwen3_vl"], BOTH) as room:
         progress, updated = await room.outcome(await room.dataset(mixed))
         undisturbed = await weights_of(room, updated)
         reinforced = [
@@ -140,9 +137,8 @@ async def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
             assert event.accuracy is not None
             assert 0 <= event.accuracy <= event.reward <= 1
 
-    async with open_trainer(tmp_path / "disturbed", bases[family], BOTH) as room:
+    async with open_trainer(tmp_path / "disturbed", bases["qwen3_vl"], BOTH) as room:
         dataset = await room.dataset(mixed)
-        # Asked to stop in the supervised stage: it saves and stops.
         async with aclosing(room.handle(dataset)) as said:
             await take(said, Recipe.TEACH, 3)
         (working,) = room.working_directories()
@@ -152,14 +148,26 @@ async def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
         torn = saved.with_name("checkpoint-5")
         torn.mkdir(exist_ok=True)
         (torn / "model.safetensors").write_bytes(b"torn")
-        # Killed in the reinforcement stage.
+        _, updated = await room.outcome(dataset)
+        assert is_same(await weights_of(room, updated), undisturbed)
+
+
+async def test_a_training_that_was_killed_ends_with_the_weights_of_an_undisturbed_one(
+    tmp_path: Path, bases: dict[Family, Path], mixed: list[Sample]
+) -> None:
+    async with open_trainer(tmp_path / "undisturbed", bases["qwen2_5_vl"], BOTH) as room:
+        _, updated = await room.outcome(await room.dataset(mixed))
+        undisturbed = await weights_of(room, updated)
+
+    async with open_trainer(tmp_path / "disturbed", bases["qwen2_5_vl"], BOTH) as room:
+        dataset = await room.dataset(mixed)
         with pytest.raises(Retryable, match="code -9"):
             async for consequence in room.handle(dataset):
                 assert isinstance(consequence, Keyed)
                 if consequence.key == "reinforce/3":
                     os.kill(child_of_this_process(), signal.SIGKILL)
         progress, updated = await room.outcome(dataset)
-        assert progress[0].key.startswith("reinforce/")
+        assert progress[0].key == "reinforce/3"
         assert is_same(await weights_of(room, updated), undisturbed)
 
 
@@ -187,18 +195,6 @@ async def test_a_cancelled_training_is_not_taken_up_again(tmp_path: Path, bases:
             await room.outcome(event)
         with pytest.raises(NotFound):
             await room.servicer.CancelTraining(request, None)  # type: ignore[arg-type]
-
-
-def test_a_training_dies_with_its_room(tmp_path: Path, bases: dict[Family, Path]) -> None:
-    import psutil
-
-    script = Path(__file__).with_name("trainer_child.py")
-    with subprocess.Popen([sys.executable, str(script), str(tmp_path), str(bases["qwen3_vl"])], stdout=subprocess.PIPE) as room:
-        assert room.stdout is not None
-        child = psutil.Process(int(room.stdout.readline()))
-        room.kill()
-    psutil.wait_procs([child], timeout=10)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 async def test_nothing_is_published_where_the_loss_is_not_a_number(tmp_path: Path, bases: dict[Family, Path], mixed: list[Sample]) -> None:
