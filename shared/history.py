@@ -2,8 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import APIError
 
 from shared.bus import UNAVAILABLE, Bus
+from shared.cancellation import end
 from shared.catalogue import BY_SUBJECT, CATALOGUE, EventType, Room, Stream, durable_name
 from shared.envelope import MESSAGE_ID, position, unseal
 from shared.errors import Rejected, Retryable
@@ -37,7 +38,9 @@ class Stored:
     """Matching messages behind it."""
 
 
-async def scan(bus: Bus, stream: Stream, subjects: Sequence[str], *, from_ns: int = 0, headers_only: bool = False) -> AsyncIterator[Stored]:
+async def scan(
+    bus: Bus, stream: Stream, subjects: Sequence[str], *, from_ns: int = 0, headers_only: bool = False
+) -> AsyncGenerator[Stored, None]:
     """What a stream holds under some subjects, oldest first, up to its present end.
 
     Args:
@@ -59,20 +62,25 @@ async def scan(bus: Bus, stream: Stream, subjects: Sequence[str], *, from_ns: in
 
 async def was_stored_before(bus: Bus, stream: Stream, subject: str, message_id: str, *, sequence: int, from_ns: int) -> bool:
     """Whether a subject holds a message of that id before `sequence`: a repeat that came past the duplicate window."""
-    async for stored in scan(bus, stream, [subject], from_ns=from_ns, headers_only=True):
-        if stored.sequence >= sequence:
-            return False
-        if stored.headers.get(MESSAGE_ID) == message_id:
-            return True
+    async with aclosing(scan(bus, stream, [subject], from_ns=from_ns, headers_only=True)) as messages:
+        async for stored in messages:
+            if stored.sequence >= sequence:
+                return False
+            if stored.headers.get(MESSAGE_ID) == message_id:
+                return True
     return False
 
 
-async def follow(bus: Bus, run_id: str) -> AsyncIterator[tuple[str, Event, datetime]]:
+async def follow(bus: Bus, run_id: str) -> AsyncGenerator[tuple[str, Event, datetime], None]:
     """A run's events with subject and time: first the past in the order of its storing, then what comes, without end.
 
-    Each event comes once, however often it was stored; what can't be read is left out. Waits while the broker is away.
+    Each event comes once, however often it was stored; what can't be read is left out. Waits while the broker is away. Leave it under
+    `contextlib.aclosing`, so that its readers end with it.
+
+    Raises:
+        Retryable: the broker is away at the start, or the connection was closed.
     """
-    arrivals: asyncio.Queue[Stored] = asyncio.Queue()
+    arrivals: asyncio.Queue[Stored | None] = asyncio.Queue()
     past: list[Stored] = []
     streams = sorted({row.stream for row in CATALOGUE})
     last = dict.fromkeys(streams, 0)
@@ -86,13 +94,12 @@ async def follow(bus: Bus, run_id: str) -> AsyncIterator[tuple[str, Event, datet
         for stored in sorted(past, key=lambda message: message.stored_at_ns):
             if (said := _event_of(stored, seen)) is not None:
                 yield said
-        while True:
-            if (said := _event_of(await arrivals.get(), seen)) is not None:
+        while (arrived := await arrivals.get()) is not None:
+            if (said := _event_of(arrived, seen)) is not None:
                 yield said
+        raise Retryable(f"run {run_id} can't be followed any longer: the connection to the broker is closed")
     finally:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        await end(pumps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +173,8 @@ def _event_of(stored: Stored, seen: set[str]) -> tuple[str, Event, datetime] | N
     return stored.subject, event, _datetime(stored.stored_at_ns)
 
 
-async def _pump(bus: Bus, stream: Stream, run_id: str, from_sequence: int, arrivals: asyncio.Queue[Stored]) -> None:
-    while True:
+async def _pump(bus: Bus, stream: Stream, run_id: str, from_sequence: int, arrivals: asyncio.Queue[Stored | None]) -> None:
+    while not bus.client.is_closed:
         start = api.ConsumerConfig(opt_start_seq=from_sequence, deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE)
         try:
             async with _reader(bus, stream, _subjects_of_run(stream, run_id), start) as (reader, _):
@@ -179,6 +186,7 @@ async def _pump(bus: Bus, stream: Stream, run_id: str, from_sequence: int, arriv
             # The reader lives in the broker's memory: after a restart a new one goes on where it stopped.
             log.debug("reading again", stream=stream.value, reason=repr(error))
             await asyncio.sleep(0.5)
+    arrivals.put_nowait(None)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import grpc.aio
 from shared import registry
 from shared.artifacts import Artifacts
 from shared.bus import Bus, connect
+from shared.cancellation import end
 from shared.catalogue import BY_MESSAGE, CATALOGUE, EventType, Room, Stream
 from shared.delivery import Deliveries, Tools
 from shared.envelope import MESSAGE_ID, Consequences, Sealed
@@ -138,9 +139,7 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
             presence.describe(state="draining")
             await server.report(is_serving=False)
             await asyncio.gather(*(delivery.drain(settings.grace_s) for delivery in deliveries))
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            await end(background)
             await server.stop(min(settings.grace_s, 2.0))
 
 

@@ -56,7 +56,6 @@ class Metrics:
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000),
             registry=self.registry,
         )
-        self.published = Counter("spiral_events_published", "Events said", ["room", "subject"], registry=self.registry)
 
     def serve(self, port: int) -> None:
         """Answers on all interfaces until the process ends."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from shared.bus import Bus
@@ -63,10 +63,11 @@ async def said(bus: Bus, run_id: str, count: int, timeout_s: float = 15.0) -> li
     """The first `count` events of a run; TimeoutError when they do not come."""
     events: list[Event] = []
     async with asyncio.timeout(timeout_s):
-        async for _, event, _ in follow(bus, run_id):
-            events.append(event)
-            if len(events) == count:
-                break
+        async with aclosing(follow(bus, run_id)) as following:
+            async for _, event, _ in following:
+                events.append(event)
+                if len(events) == count:
+                    break
     return events
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,14 +137,15 @@ async def test_following_a_run_gives_the_past_in_order_then_the_present_and_noth
     past_is_read = asyncio.Event()
 
     async def read() -> None:
-        async for subject, event, at in follow(bus, "r1"):
-            assert subject == "model.updated.r1"
-            assert at.tzinfo is not None
-            events.append(event)
-            if len(events) == 3:
-                past_is_read.set()
-            if len(events) == 5:
-                return
+        async with aclosing(follow(bus, "r1")) as following:
+            async for subject, event, at in following:
+                assert subject == "model.updated.r1"
+                assert at.tzinfo is not None
+                events.append(event)
+                if len(events) == 3:
+                    past_is_read.set()
+                if len(events) == 5:
+                    return
 
     reading = asyncio.create_task(read())
     async with asyncio.timeout(20):

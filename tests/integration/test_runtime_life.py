@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from shared.presence import Presence, present
 from shared.settings import RoomSettings
 from tests.broker import free_port
 from tests.examples import evaluation_completed
-from tests.rooms import said, serving, settled, start_run
+from tests.rooms import eventually, said, serving, settled, start_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,3 +148,23 @@ async def test_a_taken_grpc_port_is_named(bus: Bus, settings: RoomSettings) -> N
         assert first.poll() is None
     assert code == 2
     assert "SPIRAL_GRPC_PORT" in errors
+
+
+async def test_metrics_count_events_by_what_became_of_them(bus: Bus, settings: RoomSettings) -> None:
+    port = free_port()
+    with child(settings, metrics_port=port):
+        await serving(bus, Room.EVALUATOR)
+        await start_run(bus, "r1")
+        await said(bus, "r1", 2)
+        await settled(bus)
+
+        def scrape() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                return str(answer.read().decode())
+
+        handled = 'spiral_events_handled_total{outcome="handled",room="evaluator",subject="model.updated"} 1.0'
+
+        async def is_counted() -> bool:
+            return handled in await asyncio.to_thread(scrape)
+
+        await eventually(is_counted)
