@@ -226,7 +226,7 @@ async def test_an_event_whose_room_dies_again_and_again_is_not_handled_for_ever(
     await start_run(bus, "r1")
     reader = await bus.js.pull_subscribe_bind(consumer="evaluator_model-updated", stream=Stream.CONTROL.value)
     for _ in range(settings.max_deliver_retryable):
-        (message,) = await reader.fetch(1, timeout=5)
+        (message,) = await reader.fetch(1, timeout=15)
         await message.nak()
     async with living_room(settings, {ModelUpdated: on_model_updated}):
         assert "without an end" in (await dead(bus, 1))[0]
