@@ -40,7 +40,7 @@ INTERRUPTED, FAILED, MISCONFIGURED = 130, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line, by default this process's own; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 when interrupted."""
+    """Runs a command line, by default this process's; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 interrupted."""
     configure_logs("cli", "cli", level="error", is_json=False)
     try:
         app(args=arguments, standalone_mode=True)
