@@ -61,7 +61,7 @@ def registry(bus: Bus) -> GeneratorRegistry:
 
 async def announced(bus: Bus) -> GeneratorEntry:
     async with asyncio.timeout(15):
-        while not (living := await registry(bus).living()):
+        while not (living := await registry(bus).living()):  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.02)
     return living[0]
 
@@ -112,7 +112,7 @@ async def test_a_lease_it_cannot_serve_becomes_a_dead_letter_and_the_next_one_is
         await request(bus, lease())
         assert (await generated(bus, 3)).lease == lease()
         async with asyncio.timeout(15):
-            while len(letters := await list_dead(bus)) < 2:
+            while len(letters := await list_dead(bus)) < 2:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.02)
     assert any("difficulty 7.0" in letter.obituary.reason for letter in letters)
 
