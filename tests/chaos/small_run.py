@@ -1,6 +1,6 @@
 """A small run of the whole spiral on an embedded stack, each room its own process, some of them killed on the way.
 
-    python -m tests.chaos.small_run [--rounds 10] [--kills 6] [--iterations 2] [--seed 0]
+    python -m tests.chaos.small_run [--rounds 10] [--kills 7] [--iterations 2] [--seed 0] [--model DIR]
 
 turns it once undisturbed, then once for each round with rooms killed at random moments, and prints what became of each.
 """
@@ -35,6 +35,8 @@ from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, RunSpec, 
 from shared.tables import Probe, read_samples
 
 RUN_ID = "chaos"
+BROKER = "nats-server"
+VICTIMS = (*ROOMS, BROKER)
 TIMEOUT_S = 900.0
 
 # Rooms that die leave their events to their successors after this wait.
@@ -43,9 +45,9 @@ ENVIRONMENT = {"SPIRAL_ACK_WAIT_S": "5", "SPIRAL_MAX_BACKOFF_S": "2"}
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL to a room, so long after the run's events first numbered `after_events`."""
+    """SIGKILL to a room or the broker, so long after the run's events first numbered `after_events`, or when the next one comes."""
 
-    room: str
+    victim: str
     after_events: int
     delay_s: float
 
@@ -91,16 +93,16 @@ def small_settings(*, seed: int, num_iterations: int, model: Path = SHIPPED_MODE
 
 
 def plan_kills(undisturbed: Outcome, *, num_kills: int, seed: int) -> list[Kill]:
-    """Kills spread evenly at random over a run's time; every room once before any is hit again."""
+    """Kills spread evenly at random over a run's time; everyone is hit once before anyone is hit again."""
     rng = random.Random(f"kills/{seed}")
-    rooms: list[str] = []
-    while len(rooms) < num_kills:
-        rooms += rng.sample(ROOMS, len(ROOMS))
+    victims: list[str] = []
+    while len(victims) < num_kills:
+        victims += rng.sample(VICTIMS, len(VICTIMS))
     kills = []
-    for room in rooms[:num_kills]:
+    for victim in victims[:num_kills]:
         moment_s = rng.uniform(0.0, 0.85 * undisturbed.duration_s)
         past = [seen_s for seen_s in undisturbed.moments_s if seen_s <= moment_s]
-        kills.append(Kill(room, len(past), moment_s - (past[-1] if past else 0.0)))
+        kills.append(Kill(victim, len(past), moment_s - (past[-1] if past else 0.0)))
     return kills
 
 
@@ -144,30 +146,35 @@ async def _turn(session: Session, stack: LocalStack, settings: RunSettings, kill
     moments_s: list[float] = []
     killed: list[str] = []
     due = sorted(kills, key=lambda kill: kill.after_events)
-    pending: list[asyncio.Task[None]] = []
+    striking: list[tuple[Kill, asyncio.Event, asyncio.Task[None]]] = []
     async for _, event, _ in follow(session.bus, spec.run_id):
         if isinstance(event, e.TrainingProgressed):
             continue
-        while due and due[0].after_events <= len(moments_s):
-            pending.append(asyncio.create_task(_strike(stack, due.pop(0), killed)))
         moments_s.append(time.monotonic() - started)
+        for kill, now, _ in striking:
+            if kill.after_events < len(moments_s):
+                now.set()
+        while due and due[0].after_events <= len(moments_s):
+            now = asyncio.Event()
+            striking.append((due[0], now, asyncio.create_task(_strike(stack, due.pop(0), now, killed))))
         if isinstance(event, e.RunFinished):
             break
-    # What was not due before the end would only hit idle rooms.
-    for task in pending:
+    for *_, task in striking:
         task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await asyncio.gather(*(task for *_, task in striking), return_exceptions=True)
     return await _outcome(session, spec, killed, moments_s)
 
 
-async def _strike(stack: LocalStack, kill: Kill, killed: list[str]) -> None:
-    await asyncio.sleep(kill.delay_s)
+async def _strike(stack: LocalStack, kill: Kill, now: asyncio.Event, killed: list[str]) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(now.wait(), kill.delay_s)
     while True:
-        pid = next(room.pid for room in stack.info.rooms if room.name == kill.room)
+        info = stack.info
+        pid = info.broker_pid if kill.victim == BROKER else next(room.pid for room in info.rooms if room.name == kill.victim)
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-                killed.append(kill.room)
+                killed.append(kill.victim)
                 return
         await asyncio.sleep(0.05)
 
@@ -231,12 +238,13 @@ def main() -> int:
     """Turns the rounds; the exit code is 1 where a kill changed an outcome."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.small_run", description="Kill rooms at random moments of small runs.")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--kills", type=int, default=len(ROOMS), help="per round; every room once before any is hit again")
+    parser.add_argument("--kills", type=int, default=len(VICTIMS), help="per round; everyone is hit once before anyone is hit again")
     parser.add_argument("--iterations", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="a checkpoint directory")
     parser.add_argument("--keep", type=Path, help="keep the state directories below this one")
     arguments = parser.parse_args()
-    settings = small_settings(seed=arguments.seed, num_iterations=arguments.iterations)
+    settings = small_settings(seed=arguments.seed, num_iterations=arguments.iterations, model=arguments.model)
     num_changed = 0
     with tempfile.TemporaryDirectory(prefix="spiral-chaos-") as scratch:
         root = arguments.keep or Path(scratch)

@@ -1,4 +1,4 @@
-"""Rooms die by SIGKILL at random moments of a small run, and the run ends as if none had.
+"""Rooms and broker die by SIGKILL at random moments of a small run, and the run ends as if nobody had.
 
 Ten rounds: SPIRAL_CHAOS_ROUNDS=10 python -m pytest tests/chaos, or `python -m tests.chaos.small_run` with a line for each.
 """
@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.stack import ROOMS
 from services.cli.run_settings import RunSettings
-from tests.chaos.small_run import Outcome, complaints, plan_kills, small_settings, turn
+from tests.chaos.small_run import VICTIMS, Outcome, complaints, plan_kills, small_settings, turn
 
 NUM_ROUNDS = int(os.environ.get("SPIRAL_CHAOS_ROUNDS", "1"))
 
@@ -34,8 +33,8 @@ def test_an_undisturbed_run_keeps_its_promises(undisturbed: Outcome, settings: R
     assert all(undisturbed.sealed.values())
 
 
-@pytest.mark.parametrize(("num_kills", "seed"), [(len(ROOMS), seed) for seed in range(NUM_ROUNDS)])
-def test_a_run_ends_as_if_no_room_had_been_killed(
+@pytest.mark.parametrize(("num_kills", "seed"), [(len(VICTIMS), seed) for seed in range(NUM_ROUNDS)])
+def test_a_run_ends_as_if_nobody_had_been_killed(
     undisturbed: Outcome, settings: RunSettings, tmp_path: Path, num_kills: int, seed: int
 ) -> None:
     outcome = asyncio.run(turn(tmp_path / "state", settings, kills=plan_kills(undisturbed, num_kills=num_kills, seed=seed)))
