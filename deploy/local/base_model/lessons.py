@@ -1,4 +1,4 @@
-"""What the base model learns from: drawn scenes, each with a question, a description, or both.
+"""What the base model learns from: drawn scenes, each with a question, a description, or both, and exercises in reading options.
 
 Descriptions ("red circle left, blue star right") teach the eye for every category; questions teach how to answer. Questions come by a
 skewed schedule on purpose: some cells get many, some a few, some nearly none, so that the base is good at some and has room in others.
@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from deploy.local.base_model.architecture import IMAGE_SIZE_PX, NUM_IMAGE_TOKENS
-from services.generators.rendered.candidates import describe, make_scene
+from services.generators.rendered.candidates import CELLS, describe, make_scene
 from services.generators.rendered.drawing import draw_png
 from services.generators.rendered.scenes import Scene
-from shared.domain import Cell
-from shared.prompt import conversation, render_question
+from shared.domain import Cell, QuestionType
+from shared.prompt import LETTERS, conversation, render_question
 
 DESCRIBE = "Describe the image."
 _IGNORED = -100
@@ -51,18 +51,38 @@ def draw_lesson(cell: Cell, schedule: Schedule, rng: Random, difficulties: tuple
     return Lesson(pixels, (question, description))
 
 
+def draw_option_lesson(rng: Random, difficulties: tuple[float, float]) -> Lesson:
+    """An exercise in finding an option by its letter or its words, on an image that does not matter.
+
+    A model this small does not find out by itself that "B" stands for the words behind it: it has to be shown.
+    """
+    cell = rng.choice([cell for cell in CELLS if cell.question_type is QuestionType.MULTIPLE_CHOICE])
+    scene = make_scene(cell, rng, rng.uniform(*difficulties))
+    pixels = np.asarray(Image.open(io.BytesIO(draw_png(scene.marks, IMAGE_SIZE_PX))))
+    index = rng.randrange(len(scene.choices))
+    letter, words = LETTERS[index], scene.choices[index]
+    by_words = (render_question(f"Which option is {words}?", QuestionType.MULTIPLE_CHOICE, scene.choices), letter)
+    by_letter = (f"What is option {letter}?", words)
+    return Lesson(pixels, (by_words, by_letter))
+
+
 def question_text(scene: Scene) -> str:
     """A scene's question as every room renders it."""
     return render_question(scene.question, scene.cell.question_type, scene.choices)
 
 
-def lessons(schedules: Mapping[Cell, Schedule], num: int, seed: str, difficulties: tuple[float, float]) -> Iterator[Lesson]:
-    """`num` lessons by the schedule; the same seed gives the same lessons."""
+def lessons(
+    schedules: Mapping[Cell, Schedule], num: int, seed: str, difficulties: tuple[float, float], option_share: float = 0.0
+) -> Iterator[Lesson]:
+    """`num` lessons by the schedule, a share of them exercises with options; the same seed gives the same lessons."""
     rng = Random(seed)
     cells = sorted(schedules)
     weights = [schedules[cell].weight for cell in cells]
     for cell in rng.choices(cells, weights, k=num):
-        yield draw_lesson(cell, schedules[cell], rng, difficulties)
+        if option_share and rng.random() < option_share:
+            yield draw_option_lesson(rng, difficulties)
+        else:
+            yield draw_lesson(cell, schedules[cell], rng, difficulties)
 
 
 class Encoder:

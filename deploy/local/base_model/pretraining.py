@@ -19,14 +19,16 @@ from deploy.local.base_model.lessons import Encoder, Lesson, Schedule, lessons
 from shared.domain import Cell
 
 _GRID = IMAGE_SIZE_PX // PATCH_SIZE_PX
-_SHARD_STEPS = 100
+SHARD_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Pretraining:
-    """How the base model is trained. Every value is part of the recipe: change one and another model comes out."""
+    """One phase of training. Every value is part of the recipe: change one and another model comes out."""
 
     seed: int = 0
+    first_shard: int = 0
+    """Which lessons come first; a later phase goes on where the one before it stopped."""
     num_steps: int = 1400
     batch_size: int = 64
     learning_rate: float = 2e-3
@@ -35,6 +37,8 @@ class Pretraining:
     weight_decay: float = 0.05
     question_weight: float = 4.0
     difficulties: tuple[float, float] = (0.1, 0.7)
+    option_share: float = 0.0
+    """Share of the lessons that are exercises in reading options."""
 
     def rate_at(self, step: int) -> float:
         """The learning rate: linear warm-up, then a cosine down to the final rate."""
@@ -63,11 +67,11 @@ class Batches:
         self._pending: dict[int, Any] = {}
 
     def _draw(self, shard: int) -> list[list[tuple[Lesson, tuple[list[int], list[int], list[float]]]]]:
-        seed = f"{self._recipe.seed}/{shard}"
+        seed = f"{self._recipe.seed}/{self._recipe.first_shard + shard}"
         size = self._recipe.batch_size
         drawn = [
             (lesson, self._encoder.encode(lesson.turns))
-            for lesson in lessons(self._schedules, _SHARD_STEPS * size, seed, self._recipe.difficulties)
+            for lesson in lessons(self._schedules, SHARD_STEPS * size, seed, self._recipe.difficulties, self._recipe.option_share)
         ]
         # Batches of equally long lessons waste less on padding; their order is shuffled again.
         drawn.sort(key=lambda pair: len(pair[1][0]))
@@ -77,7 +81,7 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Patches, token ids, targets and target weights of a step, padded on the right."""
-        shard, index = divmod(step, _SHARD_STEPS)
+        shard, index = divmod(step, SHARD_STEPS)
         for wanted in (shard, shard + 1):
             if wanted not in self._pending:
                 self._pending[wanted] = self._thread.submit(self._draw, wanted)

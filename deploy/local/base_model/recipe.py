@@ -3,10 +3,13 @@
 Mixed on purpose: a tutor needs a pupil who is good at some things and has room in others.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy.local.base_model.architecture import Family, build_processor
 from deploy.local.base_model.lessons import Schedule, lessons
+from deploy.local.base_model.pretraining import SHARD_STEPS, Pretraining
 from deploy.local.base_model.tokenizer import train_tokenizer
 from services.generators.rendered.candidates import CELLS
 from shared.domain import Cell, ImageCategory, QuestionType
@@ -38,9 +41,35 @@ _TAUGHT_IN_PASSING = (
     Cell(ImageCategory.EVERYDAY_OBJECT, _CHOICE),
 )
 
-SCHEDULES: dict[Cell, Schedule] = {
-    cell: WELL if cell in _TAUGHT_WELL else IN_PASSING if cell in _TAUGHT_IN_PASSING else HARDLY for cell in CELLS
+
+def _schedule(cell: Cell) -> Schedule:
+    return WELL if cell in _TAUGHT_WELL else IN_PASSING if cell in _TAUGHT_IN_PASSING else HARDLY
+
+
+SCHEDULES: dict[Cell, Schedule] = {cell: _schedule(cell) for cell in CELLS}
+
+# Letters and digits are the hardest to see: once the rest is learnt, they are shown more often.
+_SMALL_PRINT = (ImageCategory.TEXT_DENSE, ImageCategory.MATH_FORMULA)
+LATER_SCHEDULES: dict[Cell, Schedule] = {
+    cell: replace(schedule, weight=schedule.weight * 2) if cell.category in _SMALL_PRINT else schedule
+    for cell, schedule in SCHEDULES.items()
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Part of the training, with a learning rate that rises and falls of its own."""
+
+    pretraining: Pretraining
+    schedules: Mapping[Cell, Schedule]
+
+
+def phases(seed: int) -> tuple[Phase, ...]:
+    """The whole training: first to see and to answer, then to read options and small print, too."""
+    first = Pretraining(seed=seed, num_steps=1400)
+    later = Pretraining(seed=seed, first_shard=first.num_steps // SHARD_STEPS, num_steps=2000, option_share=0.1)
+    return Phase(first, SCHEDULES), Phase(later, LATER_SCHEDULES)
+
 
 VOCAB_SIZE = 512
 _NUM_TOKENIZER_LESSONS = 6000
