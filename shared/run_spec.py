@@ -50,9 +50,9 @@ class TrainingSpec:
     """How models are trained."""
 
     recipe: str = "by_cell"
-    sft_epochs: int = 6
+    sft_epochs: int = 3
     sft_batch_size: int = 32
-    sft_learning_rate: float = 1e-3
+    sft_learning_rate: float = 3e-4
     grpo_num_generations: int = 8
     grpo_batch_size: int = 128
     grpo_max_steps: int = 20
