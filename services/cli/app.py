@@ -18,9 +18,9 @@ from services.cli.record import read_report
 from services.cli.report_files import write_report
 from services.cli.report_model import to_json
 from services.cli.report_terminal import print_report
-from services.cli.run_command import Interrupted, until_signal
+from services.cli.run_command import Interrupted, steadily, until_signal
 from services.cli.runs import latest_run, read_runs, render_runs, runs_json
-from services.cli.session import Session, open_session
+from services.cli.session import Session, Target, open_session
 from services.cli.target import readable, running_target
 from services.cli.up import up
 from shared.dead_letters import list_dead, replay_dead, show_dead
@@ -78,9 +78,13 @@ def _look_up(state_dir: Path, bus_url: str, store_url: str, question: Callable[[
 
     where = state_dir.expanduser().resolve()
 
-    async def asking() -> T:
-        async with readable(where, bus_url, store_url) as target, open_session(target) as session:
+    async def ask(target: Target) -> T:
+        async with open_session(target) as session:
             return await question(session)
+
+    async def asking() -> T:
+        async with readable(where, bus_url, store_url) as target:
+            return await steadily(ask(target))
 
     return asyncio.run(until_signal(asking()))
 

@@ -73,7 +73,7 @@ class RunProgress:
                 return None
             case e.ModelPromoted():
                 at.is_promoted = event.is_promoted
-                return f"{'promoted' if event.is_promoted else 'champion kept'}: {event.explanation}"
+                return event.explanation or ("promoted" if event.is_promoted else "champion kept")
             case e.RunFinished():
                 self.finished = event
                 return f"run finished ({words(event.reason.value)}): {event.explanation}"

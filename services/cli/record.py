@@ -1,5 +1,7 @@
 """A run's past, read from the streams and the store without disturbing anything: what a report is made from."""
 
+from contextlib import aclosing
+
 from services.cli.report_build import Recorded, build_report
 from services.cli.report_model import Report
 from services.cli.session import Session
@@ -25,13 +27,14 @@ async def read_records(session: Session, run_id: str) -> list[Recorded]:
             for row in CATALOGUE
             if row.stream is stream
         ]
-        async for stored in scan(session.bus, stream, subjects):
-            try:
-                event = unseal(row_of(stored.subject), stored.subject, stored.headers, stored.payload)
-            except Rejected:
-                # Rooms send what can't be read to the dead letters, with the reason; a report is made of the rest.
-                continue
-            found.setdefault(stored.headers["ce-id"], Recorded(event, stored.stored_at_ns))
+        async with aclosing(scan(session.bus, stream, subjects)) as messages:
+            async for stored in messages:
+                try:
+                    event = unseal(row_of(stored.subject), stored.subject, stored.headers, stored.payload)
+                except Rejected:
+                    # Rooms send what can't be read to the dead letters, with the reason; a report is made of the rest.
+                    continue
+                found.setdefault(stored.headers["ce-id"], Recorded(event, stored.stored_at_ns))
     return sorted(found.values(), key=lambda record: record.stored_at_ns)
 
 

@@ -223,4 +223,4 @@ def _training(progress: Iterable[e.TrainingProgressed]) -> tuple[TrainingStage, 
 
 def _why(promotion: e.ModelPromoted) -> str:
     verdict = "promoted" if promotion.is_promoted else "not promoted"
-    return f"iteration {promotion.iteration}: {promotion.challenger.model_id} {verdict}. {promotion.explanation}".strip()
+    return f"iteration {promotion.iteration}: {promotion.explanation or verdict}"

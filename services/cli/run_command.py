@@ -14,6 +14,7 @@ from services.cli.report_model import Report
 from services.cli.session import Session, Target, open_session
 from services.cli.target import embedded, keeps_state, readable
 from services.cli.watching import watch_run
+from shared.cancellation import end
 from shared.errors import Retryable
 from shared.registry import GeneratorEntry
 from shared.tables import Probe
@@ -50,7 +51,7 @@ async def run(checked: CheckedRun, target: Target | None, *, own: Target, consol
             say(console, text)
 
     if target is not None:
-        return await until_signal(_run_on(target, checked, console, notices))
+        return await until_signal(steadily(_run_on(target, checked, console, notices)))
     return await until_signal(_run_on_own(own, checked, console, notices, notice))
 
 
@@ -64,18 +65,35 @@ async def until_signal(work: Coroutine[Any, Any, T]) -> T:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    working, is_stopped = asyncio.create_task(work), False
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        while True:
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if working.done():
+                break
+            # Each further signal interrupts what the former left to be cleaned up.
+            stop.clear()
+            is_stopped = True
             working.cancel()
+        if is_stopped:
             await asyncio.gather(working, return_exceptions=True)
             raise Interrupted
         return working.result()
     finally:
-        stopping.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+async def steadily(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; ends when it is cancelled, also where the broker's client forgets a cancellation."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+        return task.result()
+    finally:
+        await end([task])
 
 
 def say(console: Console, text: str) -> None:
@@ -117,9 +135,7 @@ async def _run_on_own(own: Target, checked: CheckedRun, console: Console, notice
                 failing.result()
             return await running
         finally:
-            running.cancel()
-            failing.cancel()
-            await asyncio.gather(running, failing, return_exceptions=True)
+            await end([running, failing])
             say(console, "stopping the stack")
 
 
@@ -127,11 +143,16 @@ async def _finished_report(own: Target, checked: CheckedRun) -> Report | None:
     """The report of a run that ended already; the broker alone is started to see it."""
     if not keeps_state(own.state_dir):
         return None
-    async with readable(own.state_dir, "", "") as target, open_session(target) as session:
-        spec = await standing_run(session, checked)
-        if spec is None or spec.run_id in {unfinished.run_id for unfinished in await session.runs.unfinished()}:
-            return None
-        return await read_report(session, spec)
+
+    async def look(target: Target) -> Report | None:
+        async with open_session(target) as session:
+            spec = await standing_run(session, checked)
+            if spec is None or spec.run_id in {unfinished.run_id for unfinished in await session.runs.unfinished()}:
+                return None
+            return await read_report(session, spec)
+
+    async with readable(own.state_dir, "", "") as target:
+        return await steadily(look(target))
 
 
 async def _run_on(target: Target, checked: CheckedRun, console: Console, notices: list[str]) -> Report:

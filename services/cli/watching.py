@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from services.cli.live_view import LiveView, training_line
 from services.cli.progress import RunProgress
 from services.cli.session import Session
 from shared import events as e
+from shared.cancellation import end
 from shared.errors import Retryable
 from shared.history import follow
 from shared.presence import present
@@ -37,8 +38,7 @@ async def watch_run(session: Session, spec: RunSpec, console: Console, notices: 
         async with _shown(console, view):
             return await _follow(session, view, console)
     finally:
-        polling.cancel()
-        await asyncio.gather(polling, return_exceptions=True)
+        await end([polling])
 
 
 @asynccontextmanager
@@ -51,20 +51,32 @@ async def _shown(console: Console, view: LiveView) -> AsyncIterator[None]:
 
 
 async def _follow(session: Session, view: LiveView, console: Console) -> e.RunFinished:
-    last_training_line = 0.0
-    async for _, event, at in follow(session.bus, view.progress.run_id):
-        line = view.progress.apply(event)
-        if not console.is_terminal:
-            if line is None and isinstance(event, e.TrainingProgressed):
-                now = at.timestamp()
-                if now - last_training_line >= PLAIN_TRAINING_EVERY_S or event.step == event.num_steps:
-                    last_training_line = now
-                    line = f"iteration {event.iteration}: training {training_line(view.progress.iterations[event.iteration])}"
-            if line is not None:
+    lines = _PlainLines(view.progress)
+    async with aclosing(follow(session.bus, view.progress.run_id)) as events:
+        async for _, event, at in events:
+            line = lines.of(event, at)
+            if line is not None and not console.is_terminal:
                 console.print(f"{at.astimezone():%H:%M:%S} {line}", highlight=False, markup=False, soft_wrap=True)
-        if isinstance(event, e.RunFinished):
-            return event
+            if isinstance(event, e.RunFinished):
+                return event
     raise Retryable(f"the events of run {view.progress.run_id} ended early: the same command continues")
+
+
+class _PlainLines:
+    """Events as lines, with a training's figures every few seconds."""
+
+    def __init__(self, progress: RunProgress) -> None:
+        self._progress = progress
+        self._last_training_s = 0.0
+
+    def of(self, event: e.Event, at: datetime) -> str | None:
+        line = self._progress.apply(event)
+        if not isinstance(event, e.TrainingProgressed):
+            return line
+        if event.step < event.num_steps and at.timestamp() - self._last_training_s < PLAIN_TRAINING_EVERY_S:
+            return None
+        self._last_training_s = at.timestamp()
+        return f"iteration {event.iteration}: training {training_line(self._progress.iterations[event.iteration])}"
 
 
 async def _poll(session: Session, view: LiveView) -> None:
