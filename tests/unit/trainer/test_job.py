@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.trainer.job import (
@@ -100,6 +100,7 @@ def test_an_impossible_specification_is_refused_by_the_name_of_the_field(change:
         check_training(replace(TrainingSpec(), **change))
 
 
+@settings(deadline=None)
 @given(share=st.integers(1, 300), num_processes=st.integers(1, 8), micro_batch_size=st.integers(0, 64))
 def test_a_batch_is_shared_exactly(share: int, num_processes: int, micro_batch_size: int) -> None:
     per_device, accumulation = split_batch(share * num_processes, num_processes=num_processes, micro_batch_size=micro_batch_size)

@@ -1,8 +1,7 @@
 from collections import Counter
-from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.generators.rendered.candidates import CELLS
@@ -13,14 +12,13 @@ from shared.tables import Sample
 from tests.unit.trainer.drawn import draw_samples
 
 
-@cache
-def pool() -> tuple[Sample, ...]:
-    return tuple(draw_samples(120, seed=7, iteration=1))
+POOL: tuple[Sample, ...] = tuple(draw_samples(120, seed=7, iteration=1))
 
 
+@settings(deadline=None)
 @given(num_new=st.integers(1, 40), num_earlier=st.integers(0, 80), share=st.floats(0, 0.9), seed=st.integers(0, 9))
 def test_replay_makes_up_its_share_as_far_as_there_are_enough(num_new: int, num_earlier: int, share: float, seed: int) -> None:
-    new, earlier = pool()[:num_new], pool()[40 : 40 + num_earlier]
+    new, earlier = POOL[:num_new], POOL[40 : 40 + num_earlier]
     replayed = draw_replay(new, earlier, replay_share=share, seed=seed)
     assert replayed == draw_replay(new, earlier, replay_share=share, seed=seed)
     assert len({sample.sample_id for sample in (*new, *replayed)}) == len(new) + len(replayed)
@@ -40,13 +38,13 @@ def test_small_cells_are_replayed_as_much_as_large_ones() -> None:
 
 
 def test_another_seed_replays_other_samples() -> None:
-    drawn = [draw_replay(pool()[:40], pool()[40:], replay_share=0.2, seed=seed) for seed in (0, 1)]
+    drawn = [draw_replay(POOL[:40], POOL[40:], replay_share=0.2, seed=seed) for seed in (0, 1)]
     assert len(drawn[0]) == len(drawn[1]) == 10
     assert drawn[0] != drawn[1]
 
 
 def test_a_sample_that_is_new_again_is_not_replayed() -> None:
-    assert draw_replay(pool()[:10], pool()[:10] * 3, replay_share=0.5, seed=0) == ()
+    assert draw_replay(POOL[:10], POOL[:10] * 3, replay_share=0.5, seed=0) == ()
 
 
 def test_cells_marked_reinforce_get_a_stage_of_their_own_after_the_supervised_one() -> None:
@@ -71,9 +69,10 @@ def test_a_pure_recipe_trains_on_everything(recipe: str, trainer: Recipe) -> Non
 
 def test_an_empty_dataset_is_refused() -> None:
     with pytest.raises(Rejected, match="no sample"):
-        plan_stages("by_cell", [], pool()[:3])
+        plan_stages("by_cell", [], POOL[:3])
 
 
+@settings(deadline=None)
 @given(num_samples=st.integers(1, 50), num_draws=st.integers(0, 200), seed=st.integers(0, 5))
 def test_every_sample_comes_once_in_each_pass(num_samples: int, num_draws: int, seed: int) -> None:
     order = training_order(num_samples, num_draws, seed=seed)
