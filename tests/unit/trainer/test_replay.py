@@ -11,7 +11,6 @@ from shared.errors import Rejected
 from shared.tables import Sample
 from tests.unit.trainer.drawn import draw_samples
 
-
 POOL: tuple[Sample, ...] = tuple(draw_samples(120, seed=7, iteration=1))
 
 
