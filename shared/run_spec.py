@@ -20,8 +20,8 @@ class PlanningSpec:
     """How mixtures are planned."""
 
     strategy: Strategy = Strategy.LEARNABILITY
-    num_samples: int = 2000
-    max_candidates: int = 6000
+    num_samples: int = 4000
+    max_candidates: int = 12000
     lease_size: int = 64
     floor_share: float = 0.2
     max_change_factor: float = 2.0

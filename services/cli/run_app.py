@@ -43,9 +43,9 @@ def run(
     strategy: Annotated[Strategy, typer.Option(help="How a diagnosis becomes a mixture.")] = DEFAULTS.strategy,
     fixed_weights: Annotated[Path | None, typer.Option(help='JSON for --strategy fixed: {"chart_graph/numeric": 2.0}.')] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Everything random derives from it.")] = 0,
-    core_per_cell: Annotated[int, typer.Option(min=1, help="Drawn probes per cell for trend and promotion.")] = 20,
+    core_per_cell: Annotated[int, typer.Option(min=1, help="Drawn probes per cell for trend and promotion.")] = 40,
     fresh_per_cell: Annotated[int, typer.Option(min=0, help="Drawn probes per cell and iteration for diagnosis.")] = 20,
-    exam_per_cell: Annotated[int, typer.Option(min=1, help="Drawn exam items per cell, for the report only.")] = 40,
+    exam_per_cell: Annotated[int, typer.Option(min=1, help="Drawn exam items per cell, for the report only.")] = 60,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Any field of the run's settings.")
     ] = None,
