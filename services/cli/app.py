@@ -50,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(error, FAILED)
     except Interrupted:
         command = shlex.join(["spiral", *(sys.argv[1:] if arguments is None else arguments)])
-        open_console(stderr=True).print(
-            f"Stopped; what was done stands. The same command continues:\n  {command}", highlight=False, markup=False
-        )
+        text = f"Stopped; what was done stands. The same command continues:\n  {command}"
+        open_console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
     raise SystemExit(0)
 
