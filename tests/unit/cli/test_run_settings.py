@@ -61,7 +61,7 @@ def test_an_override_that_means_nothing_is_refused(override: str) -> None:
     ("override", "words"),
     [
         ("planning.max_candidates=0", "max_candidates is 0"),
-        ("planning.num_samples=7000", "raise --max-candidates"),
+        (f"planning.num_samples={PlanningSpec().max_candidates + 1}", "raise --max-candidates"),
         ("planning.floor_share=1.5", "floor_share"),
         ("planning.strategy=fixed", "--fixed-weights"),
         ("training.recipe=dpo", "by_cell, sft, grpo"),
