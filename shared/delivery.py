@@ -1,7 +1,8 @@
 """One durable consumer in one process: take an event, handle it, publish what follows, acknowledge. In this order nothing is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,9 +135,11 @@ class Deliveries:
         span = tools.tracing.begin(self._durable, headers)
         consequences = Consequences(tools.room, cause, span.headers)
         following = self._handler(event, Delivery(cause, at.attempt, message.subject))
-        if isinstance(following, AsyncIterator):
-            async for consequence in following:
-                await tools.publisher.publish([consequences.seal(consequence)])
+        if isinstance(following, AsyncGenerator):
+            # A publish that fails ends the handler at once, and with it what it holds (say, a training process).
+            async with aclosing(following):
+                async for consequence in following:
+                    await tools.publisher.publish([consequences.seal(consequence)])
         else:
             await tools.publisher.publish([consequences.seal(consequence) for consequence in await following])
         # A crash before this line repeats the event under the same ids, which the stream drops; the opposite order loses events.

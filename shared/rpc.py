@@ -25,6 +25,8 @@ _SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # A busy room reads several pings at once; it must not take its own rooms for attackers and hang up.
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 _CHANNEL_OPTIONS = [
     *_LIMITS,

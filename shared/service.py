@@ -1,6 +1,6 @@
 """What a room is to the runtime: handlers that return what follows, and the ports that it is built from."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ class Keyed:
     key: str
 
 
-Handler = Callable[[Any, Delivery], Awaitable[Sequence[Event | Keyed]] | AsyncIterator[Event | Keyed]]
+Handler = Callable[[Any, Delivery], Awaitable[Sequence[Event | Keyed]] | AsyncGenerator[Event | Keyed, None]]
 """Gets one event and returns the events that follow, or yields them to have each published at once.
 
 Run again on the same event it returns the same events in the same order: their ids derive from the cause, the subject and their place

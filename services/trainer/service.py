@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Trainer:
         self._hardware = hardware
         self._stop_grace_s = stop_grace_s
 
-    async def on_dataset_ready(self, event: DatasetReady, delivery: Delivery) -> AsyncIterator[Event | Keyed]:
+    async def on_dataset_ready(self, event: DatasetReady, delivery: Delivery) -> AsyncGenerator[Event | Keyed, None]:
         """Trains in a child process; yields progress, and at last the new model, whose checkpoint is committed by then.
 
         Raises:
