@@ -39,7 +39,7 @@ def job(**changes: Any) -> Job:
         "replay_share": 0.2,
         "training": TrainingSpec(),
         "hardware": Hardware(num_threads=2),
-        "directory": Path("/work/run-a-2"),
+        "directory": Path("/scratch/run-a-2"),
     }
     return Job(**values | changes)
 
