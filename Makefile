@@ -1,7 +1,7 @@
 # Spiral: `make run` and `make test` do all the set-up that they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench proto base-model lock clean
+.PHONY: help setup run test chaos check fmt bench proto base-model lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,6 +37,9 @@ run: setup ## Turn the spiral: the main job, live, resumable, with a report at t
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup ## Kill every room and the broker at random moments of a small run, ten times over
+	SPIRAL_CHAOS_ROUNDS=10 $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 check: setup $(BUF) ## Lint, format check, types, import contracts, generated code, protobuf lint
 	$(BIN)/ruff check .
