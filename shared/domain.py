@@ -212,6 +212,19 @@ class GeneratorIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorRegistration:
+    """A living generator replica: what it serves, at which cost, and where."""
+
+    generator: GeneratorIdentity
+    cells: tuple[Cell, ...]
+    unit_cost_s: float
+    """Seconds of one core per candidate."""
+    grpc_address: str
+    """host:port of its GeneratorService; empty where it has none."""
+    is_draining: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """A request for up to `num_candidates` candidates of one cell, consumed by accepted samples."""
 

@@ -1,75 +1,60 @@
-"""Which generators live: they announce themselves with a heartbeat, and who falls silent is gone."""
+"""Which generators live: they announce themselves with a heartbeat, and who falls silent is gone. Which kinds the operator paused."""
 
-import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from shared.domain import Cell, GeneratorIdentity, ImageCategory, QuestionType
+from shared import wire
+from shared.domain import GeneratorRegistration
+from shared.errors import Rejected
 from shared.ports import KeyValue
+from shared.telemetry import log
 
 BUCKET = "spiral_generators"
+PAUSED = "spiral_paused_kinds"
 EXPIRY_S = 10.0
-"""An entry lives so long after its last announcement."""
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorEntry:
-    """A living generator replica: what it serves, at which cost, and where."""
-
-    generator: GeneratorIdentity
-    cells: tuple[Cell, ...]
-    unit_cost_s: float
-    """Seconds of one core per candidate."""
-    grpc_address: str
-    is_draining: bool
+"""An entry lives so long after its last announcement: the heartbeat limit."""
 
 
 class GeneratorRegistry:
-    """The registry bucket as entries."""
+    """The registry bucket as registrations, and the bucket of paused kinds."""
 
-    def __init__(self, bucket: Callable[[], Awaitable[KeyValue]]) -> None:
+    def __init__(self, bucket: Callable[[str, float], Awaitable[KeyValue]]) -> None:
+        """Takes how to open a bucket by name and lifetime of its entries in seconds, 0 for ever (`Bus.bucket`)."""
         self._bucket = bucket
 
-    async def announce(self, entry: GeneratorEntry) -> None:
+    async def announce(self, registration: GeneratorRegistration) -> None:
         """Makes a replica known for the next ten seconds; repeat every few."""
-        await (await self._bucket()).put(_key(entry), _to_json(entry))
+        await (await self._bucket(BUCKET, EXPIRY_S)).put(_key(registration), wire.encode(registration))
 
-    async def withdraw(self, entry: GeneratorEntry) -> None:
+    async def withdraw(self, registration: GeneratorRegistration) -> None:
         """Makes a replica unknown at once."""
-        await (await self._bucket()).delete(_key(entry))
+        await (await self._bucket(BUCKET, EXPIRY_S)).delete(_key(registration))
 
-    async def living(self) -> list[GeneratorEntry]:
-        """All replicas that announced themselves lately, ordered by kind and instance."""
-        bucket = await self._bucket()
-        entries = [await bucket.get(key) for key in await bucket.keys()]
-        return [_from_json(entry.value) for entry in entries if entry is not None]
+    async def living(self) -> list[GeneratorRegistration]:
+        """All replicas that announced themselves lately, ordered by kind and instance; what is no registration is left out and logged."""
+        bucket = await self._bucket(BUCKET, EXPIRY_S)
+        found = []
+        for key in await bucket.keys():
+            entry = await bucket.get(key)
+            if entry is None:
+                continue
+            try:
+                found.append(wire.decode(GeneratorRegistration, entry.value))
+            except Rejected as error:
+                log.warning("a generator's registration is malformed, so it gets no leases", key=key, reason=str(error))
+        return found
+
+    async def pause(self, kind: str) -> None:
+        """No new leases for a kind, whoever of it lives or comes, until it is resumed."""
+        await (await self._bucket(PAUSED, 0.0)).put(kind, b"")
+
+    async def resume(self, kind: str) -> None:
+        """Leases for a kind again."""
+        await (await self._bucket(PAUSED, 0.0)).delete(kind)
+
+    async def paused(self) -> frozenset[str]:
+        """The kinds that are paused."""
+        return frozenset(await (await self._bucket(PAUSED, 0.0)).keys())
 
 
-def _key(entry: GeneratorEntry) -> str:
-    return f"{entry.generator.kind}.{entry.generator.instance_id}"
-
-
-def _to_json(entry: GeneratorEntry) -> bytes:
-    return json.dumps(
-        {
-            "kind": entry.generator.kind,
-            "version": entry.generator.version,
-            "instance_id": entry.generator.instance_id,
-            "cells": [str(cell) for cell in entry.cells],
-            "unit_cost_s": entry.unit_cost_s,
-            "grpc_address": entry.grpc_address,
-            "is_draining": entry.is_draining,
-        }
-    ).encode()
-
-
-def _from_json(value: bytes) -> GeneratorEntry:
-    fields = json.loads(value)
-    cells = tuple(Cell(ImageCategory(category), QuestionType(kind)) for category, kind in (cell.split("/") for cell in fields["cells"]))
-    return GeneratorEntry(
-        generator=GeneratorIdentity(kind=fields["kind"], version=fields["version"], instance_id=fields["instance_id"]),
-        cells=cells,
-        unit_cost_s=fields["unit_cost_s"],
-        grpc_address=fields["grpc_address"],
-        is_draining=fields["is_draining"],
-    )
+def _key(registration: GeneratorRegistration) -> str:
+    return f"{registration.generator.kind}.{registration.generator.instance_id}"

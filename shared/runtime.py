@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 
 import grpc.aio
 
-from shared import registry
 from shared.artifacts import Artifacts
 from shared.bus import Bus, connect
 from shared.cancellation import end
@@ -110,7 +109,7 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
             instance_id=settings.instance_id,
             bucket=bus.bucket,
             channel=_Channels(settings, stack).channel,
-            generators=GeneratorRegistry(lambda: bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)),
+            generators=GeneratorRegistry(bus.bucket),
             drain=stop.set,
             grpc_address=lambda: presence.grpc_address,
         )

@@ -32,7 +32,7 @@ def _once_per_type(make: Callable[[type[Any]], R]) -> Callable[[type[Any]], R]:
 
 
 _MODULES = (types_pb2, events_pb2, run_pb2, evaluator_pb2, generator_pb2)
-_MAY_BE_EMPTY = {"parent_model_id", "detail", "explanation", "answer", "question", "scene", "provenance", "majority_answer"}
+_MAY_BE_EMPTY = {"parent_model_id", "detail", "explanation", "answer", "question", "scene", "provenance", "majority_answer", "grpc_address"}
 
 
 @_once_per_type

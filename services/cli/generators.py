@@ -7,12 +7,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.registry import GeneratorEntry
+from shared.domain import GeneratorRegistration
 
 SCHEMA = "spiral.generators/1"
 
 
-def generators_json(entries: Sequence[GeneratorEntry]) -> dict[str, Any]:
+def generators_json(entries: Sequence[GeneratorRegistration]) -> dict[str, Any]:
     """The registry as JSON values."""
     return {
         "schema": SCHEMA,
@@ -31,7 +31,7 @@ def generators_json(entries: Sequence[GeneratorEntry]) -> dict[str, Any]:
     }
 
 
-def render_generators(entries: Sequence[GeneratorEntry]) -> RenderableType:
+def render_generators(entries: Sequence[GeneratorRegistration]) -> RenderableType:
     """The registry as a table."""
     if not entries:
         return Text("no generator lives")

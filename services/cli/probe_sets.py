@@ -11,9 +11,8 @@ from spiral.v1 import generator_pb2, generator_pb2_grpc, types_pb2
 from services.cli.run_settings import ProbeCounts
 from services.cli.splits import CORE, EXAM, fresh
 from shared import wire
-from shared.domain import Candidate, Cell
+from shared.domain import Candidate, Cell, GeneratorRegistration
 from shared.errors import Retryable
-from shared.registry import GeneratorEntry
 from shared.rpc import open_channel, translated
 from shared.tables import Probe
 
@@ -39,9 +38,9 @@ def probe_seed(seed: int, split: str, cell: Cell, attempt: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/probes/{split}/{cell}/{attempt}".encode()).digest()[:6], "big")
 
 
-def makers(entries: Sequence[GeneratorEntry]) -> dict[Cell, GeneratorEntry]:
+def makers(entries: Sequence[GeneratorRegistration]) -> dict[Cell, GeneratorRegistration]:
     """For each served cell the cheapest generator that is not draining; ties go to the first kind by name."""
-    chosen: dict[Cell, GeneratorEntry] = {}
+    chosen: dict[Cell, GeneratorRegistration] = {}
     for entry in sorted(entries, key=lambda entry: (entry.generator.kind, entry.generator.instance_id)):
         for cell in entry.cells:
             if not entry.is_draining and (cell not in chosen or entry.unit_cost_s < chosen[cell].unit_cost_s):
@@ -50,7 +49,7 @@ def makers(entries: Sequence[GeneratorEntry]) -> dict[Cell, GeneratorEntry]:
 
 
 async def draw_probes(
-    entries: Sequence[GeneratorEntry],
+    entries: Sequence[GeneratorRegistration],
     *,
     seed: int,
     num_iterations: int,

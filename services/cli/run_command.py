@@ -15,8 +15,8 @@ from services.cli.session import Session, Target, open_session
 from services.cli.target import embedded, keeps_state, readable
 from services.cli.watching import watch_run
 from shared.cancellation import end
+from shared.domain import GeneratorRegistration
 from shared.errors import Retryable
-from shared.registry import GeneratorEntry
 from shared.tables import Probe
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def say(console: Console, text: str) -> None:
     console.print(text, style="dim" if console.is_terminal else None, highlight=False, markup=False, soft_wrap=True)
 
 
-async def living_generators(session: Session, *, patience_s: float = GENERATOR_PATIENCE_S) -> list[GeneratorEntry]:
+async def living_generators(session: Session, *, patience_s: float = GENERATOR_PATIENCE_S) -> list[GeneratorRegistration]:
     """The generators that live, once at least one has announced itself.
 
     Raises:

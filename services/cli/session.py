@@ -8,7 +8,6 @@ from pathlib import Path
 from nats.js.errors import APIError
 from pydantic import ValidationError
 
-from shared import registry
 from shared.artifacts import Artifacts
 from shared.bus import UNAVAILABLE, Bus, connect
 from shared.catalogue import Room, Stream
@@ -74,5 +73,5 @@ async def open_session(target: Target, *, start_timeout_s: float = 5.0) -> Async
             bus=bus,
             runs=BusRuns(bus),
             artifacts=Artifacts(store, cache_dir=settings.work_dir / "cache", producer=Room.CLI.value),
-            generators=GeneratorRegistry(lambda: bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)),
+            generators=GeneratorRegistry(bus.bucket),
         )

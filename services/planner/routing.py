@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.domain import Cell
-from shared.registry import GeneratorEntry
+from shared.domain import Cell, GeneratorRegistration
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,7 @@ class Routing:
     unit_costs_s: dict[Cell, float]
 
 
-def route(entries: Sequence[GeneratorEntry]) -> Routing:
+def route(entries: Sequence[GeneratorRegistration]) -> Routing:
     """Routes every cell to the cheapest kind that serves it, ties in the order of names.
 
     A draining replica counts only for cells that nobody else serves: its kind's queue outlives it, and another replica may come.

@@ -6,9 +6,9 @@ import pytest
 
 from shared import registry
 from shared.bus import Bus
-from shared.domain import Cell, GeneratorIdentity, ImageCategory, QuestionType
-from shared.ports import Conflict, compare_and_set
-from shared.registry import GeneratorEntry, GeneratorRegistry
+from shared.domain import Cell, GeneratorIdentity, GeneratorRegistration, ImageCategory, QuestionType
+from shared.ports import Conflict, KeyValue, compare_and_set
+from shared.registry import GeneratorRegistry
 from tests.rooms import eventually
 
 
@@ -61,13 +61,13 @@ async def test_concurrent_changes_all_count(bus: Bus) -> None:
 
 
 async def test_a_generator_that_falls_silent_or_leaves_is_no_longer_living(bus: Bus) -> None:
-    async def bucket() -> object:
-        return await bus.bucket("short_lived", ttl_s=1.0)
+    async def shorter(name: str, ttl_s: float) -> KeyValue:
+        return await bus.bucket(name, ttl_s=ttl_s / 10)
 
-    generators = GeneratorRegistry(bucket)  # type: ignore[arg-type]
+    generators = GeneratorRegistry(shorter)
     cells = (Cell(ImageCategory.MAP, QuestionType.TEXT), Cell(ImageCategory.DIAGRAM, QuestionType.NUMERIC))
-    silent = GeneratorEntry(GeneratorIdentity("rendered", "1.0.0", "a"), cells, 0.01, "127.0.0.1:1", is_draining=False)
-    leaving = GeneratorEntry(GeneratorIdentity("rendered", "1.1.0", "b"), cells, 0.01, "127.0.0.1:2", is_draining=True)
+    silent = GeneratorRegistration(GeneratorIdentity("rendered", "1.0.0", "a"), cells, 0.01, "127.0.0.1:1", is_draining=False)
+    leaving = GeneratorRegistration(GeneratorIdentity("rendered", "1.1.0", "b"), cells, 0.01, "127.0.0.1:2", is_draining=True)
     await generators.announce(silent)
     await generators.announce(leaving)
     assert await generators.living() == [silent, leaving]
@@ -78,6 +78,24 @@ async def test_a_generator_that_falls_silent_or_leaves_is_no_longer_living(bus: 
         return not await generators.living()
 
     await eventually(nobody_lives)
+
+
+async def test_what_is_no_registration_does_not_hide_the_others(bus: Bus) -> None:
+    generators = GeneratorRegistry(bus.bucket)
+    good = GeneratorRegistration(GeneratorIdentity("rendered", "1.0.0", "a"), (), 0.01, "", is_draining=False)
+    await generators.announce(good)
+    await (await bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)).put("foreign.1", b"{}")
+    assert await generators.living() == [good]
+
+
+async def test_a_kind_stays_paused_until_it_is_resumed(bus: Bus) -> None:
+    generators = GeneratorRegistry(bus.bucket)
+    await generators.pause("rendered")
+    await generators.pause("agentic")
+    assert await GeneratorRegistry(bus.bucket).paused() == {"rendered", "agentic"}
+    await generators.resume("agentic")
+    await generators.resume("never-paused")
+    assert await generators.paused() == {"rendered"}
 
 
 async def test_entries_of_the_registry_last_ten_seconds(bus: Bus) -> None:

@@ -21,6 +21,7 @@ from shared.domain import (
     ClosingReason,
     EndReason,
     GeneratorIdentity,
+    GeneratorRegistration,
     Interval,
     Lease,
     ModelVersion,
@@ -44,8 +45,7 @@ from shared.history import follow
 from shared.ports import Cause, Delivery
 from shared.presence import present
 from shared.publisher import publish_event
-from shared.registry import BUCKET as REGISTRY
-from shared.registry import EXPIRY_S, GeneratorEntry, GeneratorRegistry
+from shared.registry import GeneratorRegistry
 from shared.run_spec import PlanningSpec
 from shared.runs import BusRuns
 from shared.runtime import run
@@ -61,11 +61,11 @@ MAKER = GeneratorIdentity("rendered", "1.0.0", "g1")
 
 
 def registry(bus: Bus) -> GeneratorRegistry:
-    return GeneratorRegistry(lambda: bus.bucket(REGISTRY, ttl_s=EXPIRY_S))
+    return GeneratorRegistry(bus.bucket)
 
 
-async def announce(bus: Bus, kind: str = "rendered", cells: Sequence[Cell] = USED, unit_cost_s: float = 0.001) -> GeneratorEntry:
-    entry = GeneratorEntry(GeneratorIdentity(kind, "1.0.0", f"{kind}-1"), tuple(cells), unit_cost_s, "127.0.0.1:1", False)
+async def announce(bus: Bus, kind: str = "rendered", cells: Sequence[Cell] = USED, unit_cost_s: float = 0.001) -> GeneratorRegistration:
+    entry = GeneratorRegistration(GeneratorIdentity(kind, "1.0.0", f"{kind}-1"), tuple(cells), unit_cost_s, "127.0.0.1:1", False)
     await registry(bus).announce(entry)
     return entry
 

@@ -17,10 +17,10 @@ from shared.artifacts import Artifacts
 from shared.bus import Bus
 from shared.catalogue import Room
 from shared.dead_letters import list_dead
-from shared.domain import Candidate, Lease, Recipe
+from shared.domain import Candidate, GeneratorRegistration, Lease, Recipe
 from shared.events import CandidatesGenerated, Event, GenerationRequested
 from shared.publisher import publish_event
-from shared.registry import BUCKET, EXPIRY_S, GeneratorEntry, GeneratorRegistry
+from shared.registry import GeneratorRegistry
 from shared.runs import BusRuns
 from shared.runtime import run
 from shared.settings import RoomSettings
@@ -56,10 +56,10 @@ async def generator(settings: RoomSettings) -> AsyncIterator[asyncio.Task[int]]:
 
 
 def registry(bus: Bus) -> GeneratorRegistry:
-    return GeneratorRegistry(lambda: bus.bucket(BUCKET, ttl_s=EXPIRY_S))
+    return GeneratorRegistry(bus.bucket)
 
 
-async def announced(bus: Bus) -> GeneratorEntry:
+async def announced(bus: Bus) -> GeneratorRegistration:
     async with asyncio.timeout(15):
         while not (living := await registry(bus).living()):  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.02)

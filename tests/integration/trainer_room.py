@@ -142,7 +142,7 @@ async def open_trainer(directory: Path, base: Path, training: TrainingSpec, *, s
         async def open_bucket(name: str) -> Memory:
             return bucket
 
-        async def registry() -> Memory:
+        async def registry(name: str, ttl_s: float) -> Memory:
             return Memory()
 
         def no_channel(room: Room) -> object:

@@ -15,11 +15,11 @@ from spiral.v1 import generator_pb2, generator_pb2_grpc
 from services.generators.rendered.candidates import CELLS, KIND, MAX_CANDIDATES, VERSION, check_request, make_candidate, make_candidates
 from services.generators.rendered.settings import RenderedSettings
 from shared.artifacts import Artifacts
-from shared.domain import ArtifactRef, Candidate, Cell, GeneratorIdentity, Lease
+from shared.domain import ArtifactRef, Candidate, Cell, GeneratorIdentity, GeneratorRegistration, Lease
 from shared.errors import Rejected
 from shared.events import CandidatesGenerated, Event, GenerationRequested
 from shared.ports import Cause, Delivery
-from shared.registry import GeneratorEntry, GeneratorRegistry
+from shared.registry import GeneratorRegistry
 from shared.run_spec import RunSpec
 from shared.service import Ports, Service, Servicer
 from shared.tables import write_candidates
@@ -117,7 +117,7 @@ async def announcement(artifacts: Artifacts, candidates: ArtifactRef) -> Candida
 class Attendance:
     """This replica's entry in the registry, said again and again while it lives."""
 
-    def __init__(self, registry: GeneratorRegistry, entry: GeneratorEntry, *, every_s: float) -> None:
+    def __init__(self, registry: GeneratorRegistry, entry: GeneratorRegistration, *, every_s: float) -> None:
         self._registry = registry
         self.entry = entry
         self._every_s = every_s
@@ -186,7 +186,7 @@ async def build(ports: Ports, settings: RenderedSettings) -> AsyncIterator[Servi
     """The rendered generator, ready to run."""
     identity = GeneratorIdentity(kind=KIND, version=VERSION, instance_id=ports.instance_id)
     unit_cost_s = await asyncio.to_thread(measure_unit_cost_s)
-    entry = GeneratorEntry(generator=identity, cells=CELLS, unit_cost_s=unit_cost_s, grpc_address="", is_draining=False)
+    entry = GeneratorRegistration(generator=identity, cells=CELLS, unit_cost_s=unit_cost_s, grpc_address="", is_draining=False)
     generator, attendance = RenderedGenerator(ports, identity), Attendance(ports.generators, entry, every_s=settings.announce_every_s)
     yield Service(
         handlers={GenerationRequested: generator.on_generation_requested},

@@ -217,3 +217,43 @@ class DrainResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
+
+@_typing.final
+class GeneratorRegistration(_message.Message):
+    """How a living replica makes itself known: the value under `<kind>.<instance_id>` in the key-value bucket `spiral_generators`, whose
+    entries vanish 10 s after they were last written. Write it every 3 s, and remove it on leaving.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    UNIT_COST_S_FIELD_NUMBER: _builtins.int
+    GRPC_ADDRESS_FIELD_NUMBER: _builtins.int
+    IS_DRAINING_FIELD_NUMBER: _builtins.int
+    unit_cost_s: _builtins.float
+    """Seconds of one core per candidate; the planner gives a cell's leases to the cheapest living kind that serves it."""
+    grpc_address: _builtins.str
+    """host:port of its GeneratorService; empty where it has none. Then it draws no probes and is drained by SIGTERM only."""
+    is_draining: _builtins.bool
+    """It takes no more leases: the planner prefers others."""
+    @_builtins.property
+    def generator(self) -> _types_pb2.GeneratorIdentity: ...
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Cell]: ...
+    def __init__(
+        self,
+        *,
+        generator: _types_pb2.GeneratorIdentity | None = ...,
+        cells: _abc.Iterable[_types_pb2.Cell] | None = ...,
+        unit_cost_s: _builtins.float = ...,
+        grpc_address: _builtins.str = ...,
+        is_draining: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "generator", b"generator", "grpc_address", b"grpc_address", "is_draining", b"is_draining", "unit_cost_s", b"unit_cost_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GeneratorRegistration: _TypeAlias = GeneratorRegistration  # noqa: Y015

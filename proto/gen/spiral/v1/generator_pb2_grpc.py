@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GeneratorServiceStub:
-    """Makes candidates.
+    """Makes candidates. A kind that serves leases alone may leave this service out and announce no address.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class GeneratorServiceStub:
 
 
 class GeneratorServiceServicer:
-    """Makes candidates.
+    """Makes candidates. A kind that serves leases alone may leave this service out and announce no address.
     """
 
     def DescribeGenerator(self, request, context):
@@ -105,7 +105,7 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GeneratorService:
-    """Makes candidates.
+    """Makes candidates. A kind that serves leases alone may leave this service out and announce no address.
     """
 
     @staticmethod

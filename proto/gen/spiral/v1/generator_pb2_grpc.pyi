@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GeneratorServiceStub:
-    """Makes candidates."""
+    """Makes candidates. A kind that serves leases alone may leave this service out and announce no address."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,7 +44,7 @@ class GeneratorServiceStub:
 
 @_typing.type_check_only
 class GeneratorServiceAsyncStub(GeneratorServiceStub):
-    """Makes candidates."""
+    """Makes candidates. A kind that serves leases alone may leave this service out and announce no address."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DescribeGenerator: _aio.UnaryUnaryMultiCallable[_generator_pb2.DescribeGeneratorRequest, _generator_pb2.DescribeGeneratorResponse]  # type: ignore[assignment]
@@ -57,7 +57,7 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
     """Stops taking leases, finishes what it holds, leaves the registry and exits."""
 
 class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes candidates."""
+    """Makes candidates. A kind that serves leases alone may leave this service out and announce no address."""
 
     @_abc_1.abstractmethod
     def DescribeGenerator(
