@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deploy.local.stack import ROOMS, LocalStack
@@ -92,6 +92,20 @@ def small_settings(*, seed: int, num_iterations: int, model: Path = SHIPPED_MODE
     )
 
 
+def as_options(settings: RunSettings) -> list[str]:
+    """The options of `spiral run` that ask for the same; the model is the shipped one."""
+    defaults = {"evaluation": EvaluationSpec(), "planning": PlanningSpec(), "quality": QualitySpec(), "training": TrainingSpec()}
+    options = ["--iterations", str(settings.num_iterations), "--seed", str(settings.seed)]
+    options += ["--core-per-cell", str(settings.counts.core), "--fresh-per-cell", str(settings.counts.fresh)]
+    options += ["--exam-per-cell", str(settings.counts.exam)]
+    named = {"num_samples": "--samples", "max_candidates": "--max-candidates"}
+    for section, default in defaults.items():
+        for name, value in asdict(getattr(settings, section)).items():
+            if value != getattr(default, name):
+                options += [named[name], str(value)] if name in named else ["--set", f"{section}.{name}={value}"]
+    return options
+
+
 def plan_kills(undisturbed: Outcome, *, num_kills: int, seed: int) -> list[Kill]:
     """Kills spread evenly at random over a run's time; everyone is hit once before anyone is hit again."""
     rng = random.Random(f"kills/{seed}")
@@ -162,7 +176,7 @@ async def _turn(session: Session, stack: LocalStack, settings: RunSettings, kill
     for *_, task in striking:
         task.cancel()
     await asyncio.gather(*(task for *_, task in striking), return_exceptions=True)
-    return await _outcome(session, spec, killed, moments_s)
+    return await read_outcome(session, spec, killed, moments_s)
 
 
 async def _strike(stack: LocalStack, kill: Kill, now: asyncio.Event, killed: list[str]) -> None:
@@ -179,7 +193,8 @@ async def _strike(stack: LocalStack, kill: Kill, now: asyncio.Event, killed: lis
         await asyncio.sleep(0.05)
 
 
-async def _outcome(session: Session, spec: RunSpec, killed: list[str], moments_s: list[float]) -> Outcome:
+async def read_outcome(session: Session, spec: RunSpec, killed: list[str], moments_s: list[float]) -> Outcome:
+    """What stands in streams and store once a run has ended."""
     records = [record.event for record in await read_records(session, spec.run_id)]
     sealed: dict[int, list[str]] = {}
     for event in records:
