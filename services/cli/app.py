@@ -1,38 +1,36 @@
 """`spiral`: the operator's commands."""
 
-import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import RenderableType
 
-from services.cli import dead, generators, run_app, status
+from deploy.local.stack import load_stack
+from services.cli import dead, run_app, status
+from services.cli.asking import ask, look_up, show
 from services.cli.console import open_console
+from services.cli.generators import generators_app
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.record import read_report
 from services.cli.report_files import write_report
 from services.cli.report_model import to_json
 from services.cli.report_terminal import print_report
-from services.cli.run_command import Interrupted, steadily, until_signal
+from services.cli.run_command import Interrupted
 from services.cli.runs import latest_run, read_runs, render_runs, runs_json
-from services.cli.session import Session, Target, open_session
-from services.cli.target import readable, running_target
+from services.cli.session import Session
 from services.cli.up import up
 from shared.dead_letters import list_dead, replay_dead, show_dead
 from shared.errors import BadConfiguration, SpiralError
 from shared.telemetry import configure_logs
 
-T = TypeVar("T")
-
 HELP = "Diagnose a multimodal model, make practice, check it, train, test again."
 app = typer.Typer(name="spiral", help=HELP, no_args_is_help=True, add_completion=False)
 dead_app = typer.Typer(help="Events that no room could handle.", no_args_is_help=True)
 app.add_typer(dead_app, name="dead")
+app.add_typer(generators_app, name="generators")
 app.command("run")(run_app.run)
 app.command("up")(up)
 
@@ -61,45 +59,12 @@ def _fail(error: SpiralError, code: int) -> NoReturn:
     raise SystemExit(code) from None
 
 
-def _ask(state_dir: Path, bus_url: str, store_url: str, question: Callable[[Session], Awaitable[T]]) -> T:
-    """Asks about the present: of the stack that is up."""
-    target = running_target(state_dir, bus_url, store_url)
-
-    async def asking() -> T:
-        async with open_session(target) as session:
-            return await question(session)
-
-    return asyncio.run(asking())
-
-
-def _look_up(state_dir: Path, bus_url: str, store_url: str, question: Callable[[Session], Awaitable[T]]) -> T:
-    """Asks about the past: of the stack that is up, or of what one left behind."""
-
-    where = state_dir.expanduser().resolve()
-
-    async def ask(target: Target) -> T:
-        async with open_session(target) as session:
-            return await question(session)
-
-    async def asking() -> T:
-        async with readable(where, bus_url, store_url) as target:
-            return await steadily(ask(target))
-
-    return asyncio.run(until_signal(asking()))
-
-
-def _show(as_json: bool, values: Callable[[], dict[str, Any]], picture: Callable[[], RenderableType]) -> None:
-    if as_json:
-        typer.echo(json.dumps(values(), indent=1, allow_nan=False))
-    else:
-        open_console().print(picture())
-
-
 @app.command("status")
 def status_command(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
     """Rooms with pid, version, health and lag, and how far the runs are."""
-    found = _ask(state_dir, bus_url, store_url, status.read_status)
-    _show(as_json, lambda: status.status_json(found), lambda: status.render_status(found))
+    stack = None if bus_url else load_stack(state_dir)
+    found = ask(state_dir, bus_url, store_url, lambda session: status.read_status(session, stack))
+    show(as_json, lambda: status.status_json(found), lambda: status.render_status(found))
 
 
 @app.command("report")
@@ -112,11 +77,11 @@ def report_command(
 ) -> None:
     """A run's report, also of one that still goes on: terminal table, HTML and JSON."""
 
-    async def ask(session: Session) -> Any:
+    async def read(session: Session) -> Any:
         spec = await session.runs.get(run_id) if run_id else await latest_run(session)
         return await read_report(session, spec)
 
-    report = _look_up(state_dir, bus_url, store_url, ask)
+    report = look_up(state_dir, bus_url, store_url, read)
     page = write_report(report, state_dir)
     if as_json:
         typer.echo(json.dumps(to_json(report), indent=1, allow_nan=False))
@@ -129,33 +94,24 @@ def report_command(
 @app.command("runs")
 def runs_command(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
     """All runs of the stack."""
-    found = _look_up(state_dir, bus_url, store_url, read_runs)
-    _show(as_json, lambda: runs_json(found), lambda: render_runs(found))
-
-
-@app.command("generators")
-def generators_command(
-    state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False
-) -> None:
-    """Living generators, what they serve and what they cost."""
-    entries = _ask(state_dir, bus_url, store_url, lambda session: session.generators.living())
-    _show(as_json, lambda: generators.generators_json(entries), lambda: generators.render_generators(entries))
+    found = look_up(state_dir, bus_url, store_url, read_runs)
+    show(as_json, lambda: runs_json(found), lambda: render_runs(found))
 
 
 @dead_app.command("list")
 def dead_list(state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False) -> None:
     """All dead letters, oldest first."""
-    letters = _look_up(state_dir, bus_url, store_url, lambda session: list_dead(session.bus))
-    _show(as_json, lambda: dead.dead_json(letters), lambda: dead.render_dead(letters))
+    letters = look_up(state_dir, bus_url, store_url, lambda session: list_dead(session.bus))
+    show(as_json, lambda: dead.dead_json(letters), lambda: dead.render_dead(letters))
 
 
 @dead_app.command("show")
-def dead_show(
+def deadshow(
     number: int, state_dir: StateDir = DEFAULT_STATE_DIR, bus_url: BusUrl = "", store_url: StoreUrl = "", as_json: Json = False
 ) -> None:
     """One dead letter with its event, reason and traceback."""
-    letter = _look_up(state_dir, bus_url, store_url, lambda session: show_dead(session.bus, number))
-    _show(as_json, lambda: dead.dead_json([letter], with_event=True), lambda: dead.render_dead_letter(letter))
+    letter = look_up(state_dir, bus_url, store_url, lambda session: show_dead(session.bus, number))
+    show(as_json, lambda: dead.dead_json([letter], with_event=True), lambda: dead.render_dead_letter(letter))
 
 
 @dead_app.command("replay")
@@ -174,7 +130,7 @@ def dead_replay(
             await replay_dead(session.bus, each)
         return numbers
 
-    numbers = _look_up(state_dir, bus_url, store_url, replay)
+    numbers = look_up(state_dir, bus_url, store_url, replay)
     if as_json:
         typer.echo(json.dumps({"schema": dead.SCHEMA, "replayed": numbers}))
     else:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from deploy.local.state import StackInfo
 from services.cli.progress import IterationProgress, RunProgress
 from services.cli.record import read_records
 from services.cli.session import Session
@@ -33,10 +34,12 @@ class Status:
     runs: tuple[tuple[RunProgress, bool], ...]
     """Unfinished runs, else the latest; and whether it is finished."""
     num_dead: int
+    left: tuple[str, ...] = ()
+    """Rooms of the embedded stack that were drained: `generators.<kind>`."""
 
 
-async def read_status(session: Session) -> Status:
-    """The state of the stack at this moment.
+async def read_status(session: Session, stack: StackInfo | None) -> Status:
+    """The state of the stack at this moment; `stack` is the embedded one, where it is that.
 
     Raises:
         Retryable: the broker is away.
@@ -52,7 +55,11 @@ async def read_status(session: Session) -> Status:
             progress.apply(record.event)
         runs.append((progress, spec not in unfinished))
     return Status(
-        tuple(zip(rooms, healths, strict=True)), tuple(await consumer_lag(session.bus)), tuple(runs), await session.num_dead_letters()
+        rooms=tuple(zip(rooms, healths, strict=True)),
+        lags=tuple(await consumer_lag(session.bus)),
+        runs=tuple(runs),
+        num_dead=await session.num_dead_letters(),
+        left=tuple(room.name for room in stack.rooms if room.has_left) if stack else (),
     )
 
 
@@ -84,6 +91,7 @@ def status_json(status: Status) -> dict[str, Any]:
             for progress, is_finished in status.runs
         ],
         "num_dead_letters": status.num_dead,
+        "left": list(status.left),
     }
 
 
@@ -118,7 +126,11 @@ def render_status(status: Status) -> RenderableType:
             str(sum(lag.num_in_flight for lag in mine)),
             str(sum(lag.num_redelivered for lag in mine)),
         )
-    parts: list[RenderableType] = [rooms if status.rooms else Text("no room is present", style="red")]
+    there = {f"{room.room}.{room.kind}" for room, _ in status.rooms}
+    for name in status.left:
+        hint = "" if name in there else "`spiral generators start` brings one back"
+        rooms.add_row(name, Text("drained, gone", style="yellow"), "", "", "", hint)
+    parts: list[RenderableType] = [rooms if rooms.row_count else Text("no room is present", style="red")]
     for progress, is_finished in status.runs:
         table = Table(
             title=f"Run {progress.run_id} ({'finished' if is_finished else 'running'})", title_justify="left", box=None, pad_edge=False

@@ -38,3 +38,10 @@ def size(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.1f} GB"
+
+
+def cost(seconds: float | None) -> str:
+    """Seconds per piece in a unit that fits; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    return f"{1000 * seconds:.2f} ms" if seconds < 1 else f"{seconds:.1f} s"
