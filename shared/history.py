@@ -97,6 +97,8 @@ async def follow(bus: Bus, run_id: str) -> AsyncGenerator[tuple[str, Event, date
         while (arrived := await arrivals.get()) is not None:
             if (said := _event_of(arrived, seen)) is not None:
                 yield said
+        if bus.closed.done():
+            raise bus.closed.result()
         raise Retryable(f"run {run_id} can't be followed any longer: the connection to the broker is closed")
     finally:
         await end(pumps)
@@ -174,7 +176,7 @@ def _event_of(stored: Stored, seen: set[str]) -> tuple[str, Event, datetime] | N
 
 
 async def _pump(bus: Bus, stream: Stream, run_id: str, from_sequence: int, arrivals: asyncio.Queue[Stored | None]) -> None:
-    while not bus.client.is_closed:
+    while not bus.client.is_closed and not bus.closed.done():
         start = api.ConsumerConfig(opt_start_seq=from_sequence, deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE)
         try:
             async with _reader(bus, stream, _subjects_of_run(stream, run_id), start) as (reader, _):

@@ -5,7 +5,7 @@ import re
 from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from shared.errors import BadConfiguration, NotFound, Rejected, Retryable, SpiralError
+from shared.errors import BadConfiguration, NotFound, OutOfSpace, Rejected, Retryable, SpiralError
 
 
 class Unavailable(Retryable):
@@ -65,7 +65,7 @@ def _error_of_code(status: int, code: str, message: str, where: str, key: str) -
     if code == "RequestTimeTooSkewed":
         return BadConfiguration(f"{where} says {said}: set this machine's clock")
     if code in _FULL or status == 507:
-        return Retryable(f"{where} is full, it says {said}: free some space; the work is taken up again by itself")
+        return OutOfSpace(f"{where} is full, it says {said}: free some space; the work is taken up again by itself")
     if code in _BUSY or status in (408, 409, 429) or status >= 500:
         return Unavailable(f"{where} can't answer at the moment, it says {said}")
     if code in _BAD_CREDENTIALS or status in (401, 403):
