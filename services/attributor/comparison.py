@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal, special, stats
+from scipy import special
 
 from services.attributor.diagnosis import refuse_exam
 from shared.domain import Cell, CellGain, Interval, PairedComparison
@@ -119,7 +119,7 @@ def _macro_interval(cells: Sequence[_CellPairs], level: float) -> Interval:
     variances = (squares + VARIANCE_PRIOR_PAIRS * pooled) / (sizes - 1 + VARIANCE_PRIOR_PAIRS)
     parts = variances / sizes / len(cells) ** 2
     freedom = np.sum(parts) ** 2 / np.sum(parts**2 / (sizes - 1 + VARIANCE_PRIOR_PAIRS))
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(np.sum(parts)))
+    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(np.sum(parts)))
     middle = float(np.mean(gains))
     return Interval(max(-1.0, middle - half), min(1.0, middle + half), level)
 
@@ -145,7 +145,10 @@ def _sign_test(cells: Sequence[_CellPairs]) -> float:
     for size, (fixed, changed) in groups.items():
         places = np.rint(np.arange(changed + 1) / size / step).astype(int)
         group = np.zeros(places[-1] + 1)
-        np.add.at(group, places, stats.binom.pmf(np.arange(changed + 1), changed, 0.5))
-        density = signal.fftconvolve(density, group)
+        fixed_by_chance = np.arange(changed + 1)
+        ways = -special.betaln(fixed_by_chance + 1, changed - fixed_by_chance + 1) - math.log(changed + 1)
+        np.add.at(group, places, np.exp(ways - changed * math.log(2)))
+        length = density.size + group.size - 1
+        density = np.fft.irfft(np.fft.rfft(density, length) * np.fft.rfft(group, length), length)
         observed += int(places[fixed])
     return float(min(1.0, max(0.0, np.sum(density[max(0, observed - len(groups)) :]))))

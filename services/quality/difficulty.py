@@ -5,9 +5,8 @@ a window. Few rollouts say little: a candidate is refused where the posterior is
 lie inside.
 """
 
+import math
 from dataclasses import dataclass
-
-from scipy.special import betainc
 
 from shared.domain import RejectionReason
 
@@ -43,8 +42,12 @@ class Rollouts:
 
 def probability_below(rollouts: Rollouts, pass_rate: float) -> float:
     """Posterior probability that the true pass rate lies below a value, from a uniform prior."""
-    num_wrong = rollouts.num_rollouts - rollouts.num_correct
-    return float(betainc(1 + rollouts.num_correct, 1 + num_wrong, pass_rate))
+    # The regularised incomplete beta function at whole numbers is the tail of a binomial with one trial more.
+    trials = rollouts.num_rollouts + 1
+    return math.fsum(
+        math.comb(trials, solved) * pass_rate**solved * (1 - pass_rate) ** (trials - solved)
+        for solved in range(rollouts.num_correct + 1, trials + 1)
+    )
 
 
 def outside(rollouts: Rollouts, window: Window) -> RejectionReason | None:

@@ -15,7 +15,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from services.quality.image_decoding import DecodedImage, Pixels
 from shared.domain import QuestionType
@@ -101,13 +100,14 @@ def is_same_question(first: Fingerprint, second: Fingerprint) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _kernel(num_pixels: int) -> csr_array:
+def _kernel(num_pixels: int) -> npt.NDArray[np.float32]:
     """Weights of pixels in grid cells, 32 × num_pixels: triangles two cells wide, integrated exactly, so that scale does not matter."""
     width = num_pixels / GRID
     centres = (np.arange(GRID) + 0.5) * width
     edges = np.clip((np.arange(num_pixels + 1)[None, :] - centres[:, None]) / width, -1, 1)
     weights = np.diff(0.5 + edges - np.sign(edges) * edges**2 / 2, axis=1)
-    return csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+    shares: npt.NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def grid_of(preview: Pixels) -> Pixels:
