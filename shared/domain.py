@@ -3,7 +3,7 @@
 Twins of the messages in proto/spiral/v1/types.proto, which documents every field; `wire.py` converts between the two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -92,8 +92,20 @@ class EndReason(StrEnum):
     CANCELLED = "cancelled"
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that rooms hand on: from an event into another one, or into what they keep and out of it again.
+
+    What a newer version of the contract says about it is handed on as it came, and takes no part in comparisons: a room acts on what it
+    knows.
+    """
+
+    unknown_fields: bytes = field(default=b"", kw_only=True, repr=False, compare=False)
+    """Fields that this version does not know, as they stood in the message."""
+
+
 @dataclass(frozen=True, order=True, slots=True)
-class Cell:
+class Cell(Carried):
     """The unit of diagnosis and planning: image category × question type."""
 
     category: ImageCategory
@@ -104,7 +116,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactRef:
+class ArtifactRef(Carried):
     """An immutable object in the store; readers refuse bytes that do not match the digest."""
 
     uri: str
@@ -113,7 +125,7 @@ class ArtifactRef:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelVersion:
+class ModelVersion(Carried):
     """A published weight set; `checkpoint` is the manifest of a Hugging Face directory."""
 
     model_id: str
@@ -123,7 +135,7 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Carried):
     """A credible or confidence interval with its coverage."""
 
     low: float
@@ -132,7 +144,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class CellGain:
+class CellGain(Carried):
     """One cell's part of a paired comparison."""
 
     cell: Cell
@@ -146,7 +158,7 @@ class CellGain:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedComparison:
+class PairedComparison(Carried):
     """Two models on the same probes; gains are challenger minus baseline."""
 
     baseline_model_id: str
@@ -158,7 +170,7 @@ class PairedComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorCount:
+class ErrorCount(Carried):
     """How often one error type was seen."""
 
     error_type: ErrorType
@@ -166,7 +178,7 @@ class ErrorCount:
 
 
 @dataclass(frozen=True, slots=True)
-class CellDiagnosis:
+class CellDiagnosis(Carried):
     """One cell's diagnosis: counts, posterior, test, error types."""
 
     cell: Cell
@@ -203,7 +215,7 @@ class CellShortfall:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratorIdentity:
+class GeneratorIdentity(Carried):
     """A generator replica."""
 
     kind: str
@@ -225,7 +237,7 @@ class GeneratorRegistration:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Carried):
     """A request for up to `num_candidates` candidates of one cell, consumed by accepted samples."""
 
     lease_id: str

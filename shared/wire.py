@@ -1,8 +1,9 @@
 """protobuf <-> domain: the one border between messages and values.
 
 Conversion follows field names and types, so a twin that lacks a field fails the contract test instead of dropping data. Reading
-checks what every room then trusts: identifiers are there, enumerators are known, numbers are finite. Each type's converter is put
-together once, on first use, so that an event costs little more than its fields.
+checks what every room then trusts: identifiers are there, enumerators are known, numbers are finite. A field that the sender did not
+set takes the twin's default, and what only the sender knows stays with the values that rooms hand on: see proto/README.md. Each type's
+converter is put together once, on first use, so that an event costs little more than its fields.
 """
 
 import dataclasses
@@ -11,41 +12,23 @@ import types
 import typing
 from collections.abc import Callable
 from enum import StrEnum
-from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 from google.protobuf.message import DecodeError, Message
-from spiral.v1 import evaluator_pb2, events_pb2, generator_pb2, run_pb2, types_pb2
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from shared import domain, events, run_spec
+from shared.domain import Carried
 from shared.errors import Rejected
+from shared.twins import enum_from_wire, enum_to_wire, enumerators, message_type, numbers, once_per_type, own_fields
+
+__all__ = ["decode", "encode", "enum_to_wire", "from_wire", "message_type", "to_wire"]
 
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 Write = Callable[[Any, Any], None]
-R = TypeVar("R")
 
-
-def _once_per_type(make: Callable[[type[Any]], R]) -> Callable[[type[Any]], R]:
-    return cast(Callable[[type[Any]], R], cache(make))
-
-
-_MODULES = (types_pb2, events_pb2, run_pb2, evaluator_pb2, generator_pb2)
-_MAY_BE_EMPTY = {"parent_model_id", "detail", "explanation", "answer", "question", "scene", "provenance", "majority_answer", "grpc_address"}
-
-
-@_once_per_type
-def message_type(domain_type: type[Any]) -> type[Message]:
-    """The generated twin of a domain dataclass, by name.
-
-    Raises:
-        LookupError: no message bears that name.
-    """
-    for module in _MODULES:
-        if hasattr(module, domain_type.__name__):
-            return cast(type[Message], getattr(module, domain_type.__name__))
-    raise LookupError(f"no protobuf message {domain_type.__name__}")
+_MAY_BE_EMPTY = {"detail", "explanation", "answer", "question", "scene", "provenance", "majority_answer", "grpc_address"}
 
 
 def to_wire(value: Any) -> Message:
@@ -56,7 +39,7 @@ def to_wire(value: Any) -> Message:
 
 
 def encode(value: Any) -> bytes:
-    """A domain value as bytes; equal values give equal bytes."""
+    """A domain value as bytes; the same value gives the same bytes."""
     return to_wire(value).SerializeToString(deterministic=True)
 
 
@@ -83,41 +66,12 @@ def from_wire(domain_type: type[T], message: Message) -> T:
     return cast(T, _reader(domain_type)(message))
 
 
-def enum_to_wire(value: StrEnum) -> int:
-    """The number of an enumerator."""
-    return _numbers(type(value))[value]
-
-
-def enum_from_wire(enum: type[StrEnum], number: int, where: str) -> StrEnum | None:
-    """The enumerator of a number; None for unspecified.
-
-    Raises:
-        Rejected: the number is unknown, as from a newer version of the contract.
-    """
-    known = _enumerators(enum)
-    if number not in known:
-        raise Rejected(f"{where}: unknown {enum.__name__} {number}; is the sender newer than this room?")
-    return known[number]
-
-
-@cache
-def _enumerators(enum: type[StrEnum]) -> dict[int, StrEnum | None]:
-    prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum.__name__)[1:] + "_"
-    named = {value.number: value.name.removeprefix(prefix) for value in types_pb2.DESCRIPTOR.enum_types_by_name[enum.__name__].values}
-    return {number: None if name == "UNSPECIFIED" else enum[name] for number, name in named.items()}
-
-
-@cache
-def _numbers(enum: type[StrEnum]) -> dict[StrEnum, int]:
-    return {enumerator: number for number, enumerator in _enumerators(enum).items() if enumerator is not None}
-
-
-@_once_per_type
+@once_per_type
 def _writer(domain_type: type[Any]) -> Write:
     plain: list[str] = []
     others: list[Write] = []
-    hints = typing.get_type_hints(domain_type)
-    for field in dataclasses.fields(domain_type):
+    hints, is_carried = typing.get_type_hints(domain_type), issubclass(domain_type, Carried)
+    for field in own_fields(domain_type):
         if hints[field.name] in (str, int, float, bool, bytes):
             plain.append(field.name)
         else:
@@ -128,6 +82,8 @@ def _writer(domain_type: type[Any]) -> Write:
             setattr(message, name, getattr(value, name))
         for write_field in others:
             write_field(message, value)
+        if is_carried and value.unknown_fields:
+            message.MergeFromString(value.unknown_fields)
 
     return write
 
@@ -135,7 +91,7 @@ def _writer(domain_type: type[Any]) -> Write:
 def _field_writer(name: str, hint: Any) -> Write:
     part = get_args(hint)[0] if get_origin(hint) is tuple else hint
     write_part = _writer(cast(type[Any], part)) if dataclasses.is_dataclass(part) else None
-    numbers = _numbers(hint) if _is_enum(hint) else None
+    number_of = numbers(hint) if _is_enum(hint) else None
 
     def write_field(message: Any, value: Any) -> None:
         field_value = getattr(value, name)
@@ -154,81 +110,91 @@ def _field_writer(name: str, hint: Any) -> Write:
             target.SetInParent()
             write_part(target, field_value)
         else:
-            setattr(message, name, field_value if numbers is None else numbers[field_value])
+            setattr(message, name, field_value if number_of is None else number_of[field_value])
 
     return write_field
 
 
-@_once_per_type
+@once_per_type
 def _reader(domain_type: type[Any]) -> Read:
-    hints = typing.get_type_hints(domain_type)
-    fields = [_field_reader(f"{domain_type.__name__}.{f.name}", f.name, hints[f.name]) for f in dataclasses.fields(domain_type)]
+    hints, is_carried = typing.get_type_hints(domain_type), issubclass(domain_type, Carried)
+    described = message_type(domain_type).DESCRIPTOR.fields_by_name
+    always: list[tuple[int, Read]] = []
+    where_present: list[tuple[int, str, Read | None, Any]] = []
+    for place, field in enumerate(own_fields(domain_type)):
+        read_field = _field_reader(f"{domain_type.__name__}.{field.name}", field, hints[field.name])
+        if described[field.name].has_presence:
+            where_present.append((place, field.name, read_field, field.default))
+        elif read_field is not None:
+            always.append((place, read_field))
+    fetch = _fetch([field.name for field in own_fields(domain_type)])
 
     def read(message: Any) -> Any:
-        return domain_type(*[read_field(message) for read_field in fields])
+        values = list(fetch(message))
+        for place, read_field in always:
+            values[place] = read_field(values[place])
+        for place, name, read_present, default in where_present:
+            if not message.HasField(name):
+                if default is dataclasses.MISSING:
+                    raise Rejected(f"{domain_type.__name__}.{name} is missing")
+                values[place] = default
+            elif read_present is not None:
+                values[place] = read_present(values[place])
+        if is_carried and UnknownFieldSet(message):
+            return domain_type(*values, unknown_fields=_unknown_fields(message))
+        return domain_type(*values)
 
     return read
 
 
-def _field_reader(where: str, name: str, hint: Any) -> Read:
-    required = _required(hint)
-    if _is_enum(required):
-        return _enum_reader(where, name, required, is_optional=required is not hint)
-    if required is not hint:
-        read = _field_reader(where, name, required)
-        return lambda message: read(message) if message.HasField(name) else None
-    if get_origin(hint) is tuple:
-        part = get_args(hint)[0]
+def _fetch(names: list[str]) -> Read:
+    # All at once: a message's fields cost a call each otherwise.
+    return attrgetter(*names) if len(names) > 1 else lambda message: [getattr(message, name) for name in names]
+
+
+def _unknown_fields(message: Any) -> bytes:
+    rest = type(message)()
+    rest.CopyFrom(message)
+    for field, _ in message.ListFields():
+        rest.ClearField(field.name)
+    return cast(bytes, rest.SerializeToString(deterministic=True))
+
+
+def _field_reader(where: str, field: "dataclasses.Field[Any]", hint: Any) -> Read | None:
+    """What becomes of a field's value as protobuf tells it; None where it stays."""
+    kind = _required(hint)
+    may_be_unset = kind is not hint or field.default == ""
+    if _is_enum(kind):
+        return _enum_reader(where, kind, may_be_unset=may_be_unset)
+    if get_origin(kind) is tuple:
+        part = get_args(kind)[0]
         if not dataclasses.is_dataclass(part):
-            return lambda message: tuple(getattr(message, name))
+            return tuple
         read_part = _reader(cast(type[Any], part))
-        return lambda message: tuple([read_part(item) for item in getattr(message, name)])
-    if dataclasses.is_dataclass(hint):
-        return _message_reader(where, name, _reader(cast(type[Any], hint)))
-    if hint is float:
-        return _number_reader(where, name)
-    if hint is str and name not in _MAY_BE_EMPTY:
-        return _text_reader(where, name)
-    return attrgetter(name)
+        return lambda told: tuple([read_part(item) for item in told])
+    if dataclasses.is_dataclass(kind):
+        return _reader(cast(type[Any], kind))
+    if kind is float:
+        return lambda told: told if math.isfinite(told) else _refuse(f"{where} is {told}: every number must be finite")
+    if kind is str and not may_be_unset and field.name not in _MAY_BE_EMPTY:
+        return lambda told: told or _refuse(f"{where} is empty")
+    return None
 
 
-def _enum_reader(where: str, name: str, enum: type[StrEnum], *, is_optional: bool) -> Read:
-    def read(message: Any) -> StrEnum | None:
-        value = enum_from_wire(enum, getattr(message, name), where)
-        if value is None and not is_optional:
+def _enum_reader(where: str, enum: type[StrEnum], *, may_be_unset: bool) -> Read:
+    known = enumerators(enum)
+
+    def read(told: int) -> StrEnum | None:
+        value = known[told] if told in known else enum_from_wire(enum, told, where)
+        if value is None and not may_be_unset:
             raise Rejected(f"{where} is unspecified")
         return value
 
     return read
 
 
-def _message_reader(where: str, name: str, read_message: Read) -> Read:
-    def read(message: Any) -> Any:
-        if not message.HasField(name):
-            raise Rejected(f"{where} is missing")
-        return read_message(getattr(message, name))
-
-    return read
-
-
-def _number_reader(where: str, name: str) -> Read:
-    def read(message: Any) -> float:
-        number: float = getattr(message, name)
-        if not math.isfinite(number):
-            raise Rejected(f"{where} is {number}: every number must be finite")
-        return number
-
-    return read
-
-
-def _text_reader(where: str, name: str) -> Read:
-    def read(message: Any) -> str:
-        text: str = getattr(message, name)
-        if not text:
-            raise Rejected(f"{where} is empty")
-        return text
-
-    return read
+def _refuse(why: str) -> typing.NoReturn:
+    raise Rejected(why)
 
 
 def _required(hint: Any) -> Any:
@@ -240,12 +206,3 @@ def _required(hint: Any) -> Any:
 
 def _is_enum(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, StrEnum)
-
-
-# What has a twin, for the contract test.
-TWINS: tuple[type[Any], ...] = tuple(
-    value
-    for module in (domain, events, run_spec)
-    for value in vars(module).values()
-    if dataclasses.is_dataclass(value) and value.__module__ == module.__name__ and value is not events.Event and isinstance(value, type)
-)

@@ -1,12 +1,12 @@
 """The attributor's handler, its gRPC service and what it says again after a crash."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import grpc.aio
-from google.protobuf.json_format import MessageToJson, Parse
 from spiral.v1 import attributor_pb2, attributor_pb2_grpc, events_pb2, types_pb2
 
 from services.attributor.comparison import compare
@@ -20,7 +20,8 @@ from shared.ports import Cause, Delivery
 from shared.run_spec import RunSpec
 from shared.service import Ports, Service, Servicer
 from shared.tables import AnswerRow, read_answers
-from shared.wire import from_wire, message_type, to_wire
+from shared.wire import from_wire, to_wire
+from shared.wire_json import from_json, to_json
 
 REPORT_FILE = "report.json"
 ANSWERS_FILE = "answers.parquet"
@@ -53,7 +54,7 @@ class Attributor:
             self._ports.activity.report("diagnosing", run_id=event.run_id)
             try:
                 report = await self._report(event)
-                text = MessageToJson(to_wire(report), preserving_proto_field_name=True, indent=1).encode()
+                text = json.dumps(to_json(report), indent=1).encode()
                 standing = await artifacts.commit(name, {REPORT_FILE: await artifacts.put_bytes(text)}, cause=delivery.cause)
             finally:
                 self._ports.activity.report("")
@@ -111,7 +112,7 @@ class Attributor:
 async def announcement(artifacts: Artifacts, diagnosis: ArtifactRef) -> WeaknessReport:
     """What a committed diagnosis has to say, from its manifest alone; always the same."""
     report = await artifacts.read_bytes((await artifacts.manifest(diagnosis)).files[REPORT_FILE])
-    return from_wire(WeaknessReport, Parse(report, message_type(WeaknessReport)()))
+    return from_json(WeaknessReport, json.loads(report))
 
 
 class AttributorServicer(attributor_pb2_grpc.AttributorServiceServicer):

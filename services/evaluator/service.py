@@ -37,6 +37,7 @@ from shared.prompt import PROMPT_TEMPLATE, render_question
 from shared.run_spec import EvaluationSpec, RunSpec
 from shared.service import Ports, Service, Servicer
 from shared.tables import AnswerRow, Probe, read_probes, write_answers
+from shared.wire_json import from_json, to_json
 
 _MAX_ROLLOUTS = 4096
 _MAX_NEW_TOKENS = 32_768
@@ -129,7 +130,7 @@ class Evaluator:
             "exam_answers.parquet": await artifacts.put_bytes(write_answers(exam_answers)),
         }
         metadata = {
-            "model": dataclasses.asdict(model),
+            "model": to_json(model),
             "num_probes": len({row.probe_id for row in answers}),
             "num_answers": len(answers) - outcomes[FAILED],
             "num_ungradable": outcomes[Outcome.UNGRADABLE],
@@ -215,16 +216,18 @@ def evaluation_name(run_id: str, iteration: int) -> str:
 async def announcement(artifacts: Artifacts, run_id: str, evaluation: ArtifactRef) -> EvaluationCompleted:
     """What a committed evaluation has to say, from its manifest alone; always the same."""
     manifest = await artifacts.manifest(evaluation)
-    said = dict(manifest.metadata)
-    model = said.pop("model")
-    checkpoint = ArtifactRef(**model.pop("checkpoint"))
+    said = manifest.metadata
     return EvaluationCompleted(
         run_id=run_id,
         iteration=int(manifest.name.split("/")[2]),
-        model=ModelVersion(checkpoint=checkpoint, **model),
+        model=from_json(ModelVersion, said["model"]),
         answers=manifest.files["answers.parquet"],
         exam_answers=manifest.files["exam_answers.parquet"],
-        **said,
+        num_probes=said["num_probes"],
+        num_answers=said["num_answers"],
+        num_ungradable=said["num_ungradable"],
+        num_failed=said["num_failed"],
+        prompt_template=said["prompt_template"],
     )
 
 

@@ -1,7 +1,6 @@
 """Sealed datasets in the store: what goes into them, and what they have to say."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from services.quality.records import FINGERPRINTS_FILE, SAMPLES_FILE, announcement, read_marks
@@ -11,6 +10,7 @@ from shared.domain import ArtifactRef, ModelVersion
 from shared.errors import NotFound
 from shared.events import DatasetReady, PlanClosed
 from shared.tables import read_samples
+from shared.wire_json import from_json, to_json
 
 CARD_FILE = "README.md"
 
@@ -43,8 +43,8 @@ def dataset_metadata(event: PlanClosed, lease_ids: Sequence[str], sealed: Sealed
         "lease_ids": list(lease_ids),
         "num_samples": len(sealed.samples),
         "num_copies": sealed.num_copies,
-        "base_model": asdict(event.base_model),
-        "replay_datasets": [asdict(ref) for ref in earlier],
+        "base_model": to_json(event.base_model),
+        "replay_datasets": [to_json(ref) for ref in earlier],
         "replay_share": event.replay_share,
     }
 
@@ -54,13 +54,12 @@ async def dataset_announcement(artifacts: Artifacts, dataset: ArtifactRef) -> Da
     manifest = await artifacts.manifest(dataset)
     _, run_id, iteration, _ = manifest.name.split("/")
     told = manifest.metadata
-    model = dict(told["base_model"])
     return DatasetReady(
         run_id=run_id,
         iteration=int(iteration),
         dataset=dataset,
-        base_model=ModelVersion(checkpoint=ArtifactRef(**model.pop("checkpoint")), **model),
+        base_model=from_json(ModelVersion, told["base_model"]),
         num_samples=told["num_samples"],
-        replay_datasets=tuple(ArtifactRef(**ref) for ref in told["replay_datasets"]),
+        replay_datasets=tuple(from_json(ArtifactRef, ref) for ref in told["replay_datasets"]),
         replay_share=told["replay_share"],
     )

@@ -2,13 +2,12 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.quality.fingerprints import Fingerprint
 from services.quality.review import Screened
@@ -16,11 +15,13 @@ from shared.artifacts import Artifacts
 from shared.domain import ArtifactRef, GeneratorIdentity, Lease, RejectionReason, Verdict
 from shared.events import CandidatesReviewed
 from shared.tables import Sample
-from shared.wire import from_wire, message_type, to_wire
+from shared.wire_json import from_json, to_json
 
 SAMPLES_FILE = "samples.parquet"
 VERDICTS_FILE = "verdicts.parquet"
 FINGERPRINTS_FILE = "fingerprints.parquet"
+UNREADABLE = "unreadable"
+"""Under this the manifest says why the candidates could not be read, where they could not."""
 
 MAY_NOT_RETURN = frozenset({RejectionReason.TOO_HARD, RejectionReason.TOO_EASY})
 """Refusals that hold for a copy as well: asking the policy again until luck has it would bias what is accepted."""
@@ -97,9 +98,9 @@ def metadata_of(lease: Lease, generator: GeneratorIdentity, candidates: Artifact
     """What the manifest says beside its files."""
     reasons = Counter(verdict.reason.value for verdict in verdicts if verdict.reason)
     return {
-        "lease": MessageToDict(to_wire(lease), preserving_proto_field_name=True),
-        "generator": MessageToDict(to_wire(generator), preserving_proto_field_name=True),
-        "candidates": MessageToDict(to_wire(candidates), preserving_proto_field_name=True),
+        "lease": to_json(lease),
+        "generator": to_json(generator),
+        "candidates": to_json(candidates),
         "num_accepted": sum(verdict.accepted for verdict in verdicts),
         "rejected": dict(sorted(reasons.items())),
     }
@@ -112,15 +113,11 @@ async def announcement(artifacts: Artifacts, review: ArtifactRef) -> CandidatesR
     return CandidatesReviewed(
         run_id=run_id,
         iteration=int(iteration),
-        lease=_told(Lease, manifest.metadata["lease"]),
+        lease=from_json(Lease, manifest.metadata["lease"]),
         review=review,
         verdicts=tuple(read_verdicts(await artifacts.read_bytes(manifest.files[VERDICTS_FILE]))),
-        generator=_told(GeneratorIdentity, manifest.metadata["generator"]),
+        generator=from_json(GeneratorIdentity, manifest.metadata["generator"]),
     )
-
-
-def _told(domain_type: type[Any], told: Mapping[str, Any]) -> Any:
-    return from_wire(domain_type, ParseDict(dict(told), message_type(domain_type)()))
 
 
 def write_verdicts(verdicts: Iterable[Verdict]) -> bytes:

@@ -23,6 +23,7 @@ from shared.ports import Cause, Delivery
 from shared.run_spec import RunSpec
 from shared.service import Keyed, Ports, Service, Servicer
 from shared.wire import enum_to_wire
+from shared.wire_json import from_json, to_json
 
 
 class Trainer:
@@ -127,10 +128,9 @@ class Trainer:
             "model_id": f"{event.run_id}/{event.iteration}",
             "parent_model_id": event.base_model.model_id,
         }
-        dataset = {"uri": event.dataset.uri, "sha256": event.dataset.sha256, "num_bytes": event.dataset.num_bytes}
         stages = [stage.model_dump(mode="json") for stage in finished.stages]
         return await self._ports.artifacts.commit_directory(
-            name, finished.export, cause=cause, metadata={"model": model, "dataset": dataset, "stages": stages}
+            name, finished.export, cause=cause, metadata={"model": model, "dataset": to_json(event.dataset), "stages": stages}
         )
 
     def _note(self, run_id: str, training_id: str, progress: Progress) -> None:
@@ -146,8 +146,9 @@ def checkpoint_name(run_id: str, iteration: int) -> str:
 async def announcement(artifacts: Artifacts, run_id: str, checkpoint: ArtifactRef) -> ModelUpdated:
     """What a committed checkpoint has to say, from its manifest alone; always the same."""
     metadata: Mapping[str, Any] = (await artifacts.manifest(checkpoint)).metadata
-    model = ModelVersion(checkpoint=checkpoint, **metadata["model"])
-    return ModelUpdated(run_id=run_id, iteration=model.iteration, model=model, dataset=ArtifactRef(**metadata["dataset"]))
+    told = metadata["model"]
+    model = ModelVersion(told["model_id"], told["iteration"], checkpoint, told["parent_model_id"])
+    return ModelUpdated(run_id=run_id, iteration=model.iteration, model=model, dataset=from_json(ArtifactRef, metadata["dataset"]))
 
 
 async def _remove(directory: Path) -> None:

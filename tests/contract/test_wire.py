@@ -15,6 +15,7 @@ from shared import wire
 from shared.domain import Cell, ImageCategory, QuestionType, Verdict
 from shared.errors import Rejected
 from shared.events import CandidatesReviewed, GenerationRequested, ModelUpdated
+from shared.twins import TWINS, enum_from_wire, enum_to_wire, own_fields
 from tests.examples import model_updated
 
 
@@ -39,16 +40,16 @@ def values_of(hint: Any, name: str) -> st.SearchStrategy[Any]:
 
 def instances_of(domain_type: Any) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(domain_type)
-    return st.builds(domain_type, **{field.name: values_of(hints[field.name], field.name) for field in dataclasses.fields(domain_type)})
+    return st.builds(domain_type, **{field.name: values_of(hints[field.name], field.name) for field in own_fields(domain_type)})
 
 
-@pytest.mark.parametrize("twin", wire.TWINS, ids=lambda twin: twin.__name__)
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
 def test_twins_have_the_same_fields(twin: type[Any]) -> None:
-    names = {field.name for field in dataclasses.fields(twin)}
+    names = {field.name for field in own_fields(twin)}
     assert names == set(wire.message_type(twin).DESCRIPTOR.fields_by_name)
 
 
-@pytest.mark.parametrize("twin", wire.TWINS, ids=lambda twin: twin.__name__)
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
 @given(draw=st.data())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_value_comes_back_as_it_went(twin: type[Any], draw: st.DataObject) -> None:
@@ -58,12 +59,12 @@ def test_a_value_comes_back_as_it_went(twin: type[Any], draw: st.DataObject) -> 
     assert wire.encode(wire.decode(twin, payload)) == payload
 
 
-@pytest.mark.parametrize("enum", {hint for twin in wire.TWINS for hint in typing.get_type_hints(twin).values() if isinstance(hint, type)})
+@pytest.mark.parametrize("enum", {hint for twin in TWINS for hint in typing.get_type_hints(twin).values() if isinstance(hint, type)})
 def test_every_enumerator_has_its_number(enum: type[Any]) -> None:
     if issubclass(enum, StrEnum):
-        numbers = [wire.enum_to_wire(member) for member in enum]
+        numbers = [enum_to_wire(member) for member in enum]
         assert 0 not in numbers, "0 is unspecified"
-        assert [wire.enum_from_wire(enum, number, "here") for number in numbers] == list(enum)
+        assert [enum_from_wire(enum, number, "here") for number in numbers] == list(enum)
 
 
 def _message(change: str) -> tuple[type[Any], Message]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import grpc.aio
-from google.protobuf.json_format import MessageToDict, ParseDict
 from spiral.v1 import generator_pb2, generator_pb2_grpc
 
 from services.generators.rendered.candidates import CELLS, KIND, MAX_CANDIDATES, VERSION, check_request, make_candidate, make_candidates
@@ -23,7 +22,8 @@ from shared.registry import GeneratorRegistry
 from shared.run_spec import RunSpec
 from shared.service import Ports, Service, Servicer
 from shared.tables import write_candidates
-from shared.wire import from_wire, message_type, to_wire
+from shared.wire import from_wire, to_wire
+from shared.wire_json import from_json, to_json
 
 CANDIDATES_FILE = "candidates.parquet"
 _CHUNK = 32
@@ -104,14 +104,12 @@ class RenderedGenerator:
             num_candidates=len(candidates),
             generator=self._identity,
         )
-        announced = MessageToDict(to_wire(generated), preserving_proto_field_name=True)
-        return await artifacts.commit(name, {CANDIDATES_FILE: parquet}, cause=cause, metadata={"event": announced})
+        return await artifacts.commit(name, {CANDIDATES_FILE: parquet}, cause=cause, metadata={"event": to_json(generated)})
 
 
 async def announcement(artifacts: Artifacts, candidates: ArtifactRef) -> CandidatesGenerated:
     """What a committed set of candidates has to say, from its manifest alone; always the same."""
-    metadata = (await artifacts.manifest(candidates)).metadata
-    return from_wire(CandidatesGenerated, ParseDict(metadata["event"], message_type(CandidatesGenerated)()))
+    return from_json(CandidatesGenerated, (await artifacts.manifest(candidates)).metadata["event"])
 
 
 class Attendance:
