@@ -22,6 +22,7 @@ from services.evaluator.evaluation import (
     count_rollouts,
     exam_probes,
 )
+from services.evaluator.policy_choice import open_policy
 from services.evaluator.policy_model import Completions, Decoding, PolicyModel, Prompt, greedy
 from services.evaluator.progress import HalfDone
 from services.evaluator.settings import EvaluatorSettings
@@ -233,16 +234,8 @@ async def announcement(artifacts: Artifacts, run_id: str, evaluation: ArtifactRe
 
 @asynccontextmanager
 async def build(ports: Ports, settings: EvaluatorSettings) -> AsyncIterator[Service]:
-    """The evaluator, ready to run. Imports torch."""
-    from services.evaluator.transformers_model import TransformersModel
-
-    async with TransformersModel(
-        dtype=settings.policy_dtype,
-        device=settings.policy_device,
-        num_threads=settings.policy_threads,
-        max_loaded=settings.policy_max_loaded,
-        max_image_pixels=settings.policy_max_image_pixels,
-    ) as policy:
+    """The evaluator, ready to run."""
+    async with open_policy(settings) as policy:
         evaluator = Evaluator(ports, policy, directory=settings.work_dir / "evaluations", chunk_size=settings.evaluation_chunk_size)
         servicer = EvaluatorServicer(
             ports.artifacts, policy, chunk_size=settings.evaluation_chunk_size, batch_size=settings.policy_batch_size

@@ -1,5 +1,6 @@
 """What the evaluator reads from its environment."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -27,5 +28,15 @@ class EvaluatorSettings(RoomSettings):
     """Checkpoints kept in memory, the last used ones."""
     policy_max_image_pixels: Annotated[int, Field(ge=1)] = 16_777_216
     """A larger image is not decoded: its probe fails, it does not count as wrong."""
+    policy_server_url: Annotated[str, Field(pattern=r"^(https?://[^/\s]+/?)?$")] = ""
+    """A vLLM server that answers in place of a model in this process, such as `http://vllm:8000`, for this evaluator alone."""
+    policy_server_dir: Path | None = None
+    """A directory that evaluator and server see at the same path: checkpoints are placed in it."""
+    policy_server_in_flight: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Requests in flight; a request asks for all samples of one prompt, and a run's batch size caps the samples."""
+    policy_server_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """How long one answer may take before it is asked for again."""
+    policy_server_swap_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """How long draining the server, or loading a checkpoint into it, may take."""
     evaluation_chunk_size: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Probes that are asked, and remembered, as a whole: what a crash can cost."""
