@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import grpc.aio
 
@@ -23,6 +24,7 @@ from shared.presence import RoomPresence
 from shared.publisher import Publisher
 from shared.registry import GeneratorRegistry
 from shared.rpc import RpcServer, open_channel
+from shared.run_watch import watch_runs
 from shared.runs import BusRuns
 from shared.service import Build, Handler, Keyed, Ports, S, Service, Servicer
 from shared.settings import RoomSettings, load
@@ -130,12 +132,16 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
         await server.report(is_serving=True)
         log.info("serving", grpc_address=presence.grpc_address, consumes=[row.subject for row, _ in rows])
 
-        background = [asyncio.create_task(_lasting(work)) for work in (presence.beat, *service.background)]
+        works = [presence.beat, *service.background]
+        if service.watch is not None:
+            works.append(partial(watch_runs, room, service.watch, runs, publisher, tracing))
+        background = [asyncio.create_task(_lasting(work)) for work in works]
         try:
             await _until(stop, fatal, bus, background)
         finally:
             log.info("draining", grace_s=settings.grace_s)
             presence.describe(state="draining")
+            await _on_drain(service)
             await server.report(is_serving=False)
             await asyncio.gather(*(delivery.drain(settings.grace_s) for delivery in deliveries))
             await end(background)
@@ -155,6 +161,16 @@ async def _until(stop: asyncio.Event, fatal: asyncio.Future[None], bus: Bus, bac
                 future.result()
     finally:
         stopping.cancel()
+
+
+async def _on_drain(service: Service) -> None:
+    if service.on_drain is None:
+        return
+    try:
+        async with asyncio.timeout(_LAST_RESORT_S):
+            await service.on_drain()
+    except (Retryable, TimeoutError) as error:
+        log.warning("nobody hears that this room drains", reason=str(error))
 
 
 async def _lasting(work: Callable[[], Awaitable[None]]) -> None:

@@ -41,8 +41,15 @@ class Servicer:
     servicer: object
 
 
-Reconcile = Callable[[RunSpec], Awaitable[Sequence[tuple[Cause, Sequence[Event]]]]]
+Reconcile = Callable[[RunSpec], Awaitable[Sequence[tuple[Cause, Sequence[Event | Keyed]]]]]
 """What stands in the store or ledger for a run, with its cause: the runtime says again what a crash kept from being said."""
+
+Watch = Callable[[RunSpec], AsyncGenerator[tuple[Cause, Sequence[Event | Keyed]], None]]
+"""Looks at a run about once a second and yields what follows from what it sees, with its cause.
+
+It goes on after a `yield` once the streams hold those events; where the broker stays away it ends there, and the next look begins anew.
+So it writes down what it decided before it speaks, and that it was said after. Most looks find nothing new, so they must be cheap.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,10 @@ class Service:
     handlers: Mapping[type[Event], Handler]
     servicers: Sequence[Servicer] = ()
     reconcile: Reconcile | None = None
+    watch: Watch | None = None
+    """Called for every unfinished run while the room serves."""
+    on_drain: Callable[[], Awaitable[None]] | None = None
+    """Runs first when the room drains, whoever asked for it."""
     kind: str | None = None
     """Generators: the kind whose leases it takes."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()

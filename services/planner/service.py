@@ -4,7 +4,7 @@ Every decision is written to a ledger by compare-and-set first, and what is said
 changes nothing: the event comes again, finds its decision made, and the same words follow.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -12,17 +12,20 @@ import grpc.aio
 from spiral.v1 import events_pb2, planner_pb2, planner_pb2_grpc
 
 from services.planner.codec import from_json, to_json
-from services.planner.ledger import OPENING, PlanLedger, Reviewed, apply_review, causes, consequences, open_plan, reroute
+from services.planner.consequences import causes, consequences, unsaid, with_said
+from services.planner.ledger import OPENING, PlanLedger, find_lease
 from services.planner.mixture import plan_mixture
+from services.planner.plan_steps import Reviewed, apply_review, catch_up, give_up, open_plan
 from services.planner.routing import Routing, route
 from services.planner.run_ledger import RunLedger, decide, plan_of
 from services.planner.settings import PlannerSettings
+from services.planner.waiting import Vigil, Wait, waits_of
 from shared.domain import Cell, CellDiagnosis, RejectionReason
-from shared.errors import NotFound, Rejected, Retryable
-from shared.events import CandidatesReviewed, Event, MixturePlanned, WeaknessReport
+from shared.errors import NotFound, Rejected
+from shared.events import CandidatesReviewed, Event, GenerationRequested, MixturePlanned, WeaknessReport
 from shared.ports import Cause, Delivery, KeyValue, compare_and_set
 from shared.run_spec import PlanningSpec, RunSpec
-from shared.service import Ports, Service, Servicer
+from shared.service import Keyed, Ports, Service, Servicer
 from shared.wire import from_wire, to_wire
 
 BUCKET = "spiral_ledgers"
@@ -36,18 +39,17 @@ def plan_key(run_id: str, iteration: int) -> str:
 class Planner:
     """Promotes models, plans mixtures, hands out leases and closes plans."""
 
-    def __init__(self, ports: Ports, *, generator_patience: int, start_difficulty: float, top_difficulty: float) -> None:
+    def __init__(self, ports: Ports, *, generator_patience_s: float, start_difficulty: float, top_difficulty: float) -> None:
         self._ports = ports
-        self._patience = generator_patience
+        self._vigil = Vigil(generator_patience_s)
         self._start_difficulty = start_difficulty
         self._top_difficulty = top_difficulty
 
-    async def on_weakness_report(self, event: WeaknessReport, delivery: Delivery) -> Sequence[Event]:
+    async def on_weakness_report(self, event: WeaknessReport, delivery: Delivery) -> Sequence[Event | Keyed]:
         """Promotes or keeps the champion; then plans the next mixture and asks for its first leases, or ends the run.
 
         Raises:
             Rejected: the base model was never reported, or the planning values make no plan.
-            Retryable: no generator lives yet.
         """
         spec = await self._ports.runs.get(event.run_id)
         bucket = await self._ports.bucket(BUCKET)
@@ -64,15 +66,14 @@ class Planner:
             return []
         if ledger.last.planned is None:
             return ledger.last.events
-        plan = await self._open(bucket, ledger, ledger.last.planned, spec, routing, delivery)
-        return [*ledger.last.events, *consequences(plan, OPENING)]
+        plan = await self._open(bucket, ledger, ledger.last.planned, spec, routing)
+        return [*ledger.last.events, *_keyed(consequences(plan, OPENING))]
 
-    async def on_candidates_reviewed(self, event: CandidatesReviewed, delivery: Delivery) -> Sequence[Event]:
-        """Refills what was rejected, or closes the plan.
+    async def on_candidates_reviewed(self, event: CandidatesReviewed, delivery: Delivery) -> Sequence[Event | Keyed]:
+        """Refills what was rejected, or closes the plan. Only the first review of a lease counts, and only from it anything follows.
 
         Raises:
             NotFound: the plan never issued the lease.
-            Retryable: the cell's generators are away, perhaps not for long.
         """
         bucket = await self._ports.bucket(BUCKET)
         routing = await self._routing()
@@ -90,22 +91,59 @@ class Planner:
                 raise NotFound(f"run {event.run_id}, iteration {event.iteration}: no plan was ever opened for lease {review.lease_id}")
             before = from_json(PlanLedger, stored)
             after = apply_review(before, review, routing.routes)
-            if after is before:
-                return None, before
-            if delivery.attempt <= self._patience and _unserved(after) - _unserved(before):
-                raise Retryable(f"no living generator serves {', '.join(sorted(map(str, _unserved(after) - _unserved(before))))}")
-            after = reroute(after, routing.routes, routing.kinds, by=review.lease_id)
-            return to_json(after), after
+            return None if after is before else to_json(after), after
 
         plan = await compare_and_set(bucket, plan_key(event.run_id, event.iteration), change)
         self._report(plan)
-        return consequences(plan, review.lease_id)
+        _, lease = find_lease(plan, review.lease_id)
+        if lease.reviewed_for is None or lease.reviewed_for.event_id != delivery.cause.event_id:
+            # Two kinds answered one lease. Said under a second cause, what followed would be new to everybody, and done twice.
+            return []
+        return _keyed(consequences(plan, review.lease_id))
 
-    async def reconcile(self, spec: RunSpec) -> Sequence[tuple[Cause, Sequence[Event]]]:
-        """The last decision of a run and every review applied to its plan, with what followed.
+    async def watch(self, spec: RunSpec) -> AsyncGenerator[tuple[Cause, Sequence[Event | Keyed]], None]:
+        """Issues leases anew whose kinds vanished, and those that nobody served when their turn came; gives up on what waited too long.
 
-        Open leases of kinds that vanished are handed to others on the way.
+        The ledger notes what is to be said before it is said, and that it was said after: whoever looks next, after a lost answer of the
+        broker or in place of a replica that died, says what is left.
         """
+        bucket = await self._ports.bucket(BUCKET)
+        stored = await bucket.get(spec.run_id)
+        last = from_json(RunLedger, stored.value).last if stored else None
+        if last is None or last.planned is None:
+            return
+        key = plan_key(spec.run_id, last.planned.iteration)
+
+        async def change(kept: bytes | None) -> tuple[bytes | None, tuple[PlanLedger | None, Sequence[Wait], Sequence[Cell]]]:
+            before = from_json(PlanLedger, kept) if kept else None
+            if before is None or before.closed_by is not None:
+                return None, (before, (), ())
+            routing = await self._routing()
+            caught_up = catch_up(before, routing.routes, routing.kinds)
+            after = give_up(caught_up, routing.routes, self._vigil.hopeless(spec.run_id, waits_of(caught_up, routing)))
+            given_up = [cell.cell for cell, was in zip(after.cells, caught_up.cells, strict=True) if was.is_served and not cell.is_served]
+            return None if after == before else to_json(after), (after, waits_of(after, routing), given_up)
+
+        plan, waits, given_up = await compare_and_set(bucket, key, change)
+        if plan is None:
+            return
+        if self._vigil.note(spec.run_id, waits, given_up):
+            self._report(plan)
+        said: list[Event] = []
+        for cause, events in unsaid(plan):
+            yield cause, _keyed(events)
+            said += events
+
+        async def note(kept: bytes | None) -> tuple[bytes | None, None]:
+            before = from_json(PlanLedger, kept) if kept else plan
+            after = with_said(before, said)
+            return None if after == before else to_json(after), None
+
+        if said:
+            await compare_and_set(bucket, key, note)
+
+    async def reconcile(self, spec: RunSpec) -> Sequence[tuple[Cause, Sequence[Event | Keyed]]]:
+        """The last decision of a run and every review applied to its plan, with what followed."""
         bucket = await self._ports.bucket(BUCKET)
         stored = await bucket.get(spec.run_id)
         if stored is None:
@@ -113,36 +151,23 @@ class Planner:
         last = from_json(RunLedger, stored.value).last
         if last.planned is None:
             return [(last.cause, last.events)]
-        routing = await self._routing()
-
-        async def change(kept: bytes | None) -> tuple[bytes | None, PlanLedger | None]:
-            if kept is None:
-                return None, None
-            before = from_json(PlanLedger, kept)
-            after = reroute(before, routing.routes, routing.kinds)
-            return None if after == before else to_json(after), after
-
-        plan = await compare_and_set(bucket, plan_key(spec.run_id, last.planned.iteration), change)
+        plan = await _plan(bucket, spec.run_id, last.planned.iteration)
         if plan is None:
             # The report that was decided is not acknowledged: it comes again and opens the plan.
             return []
         self._report(plan)
-        said = [(cause, consequences(plan, lease_id)) for cause, lease_id in causes(plan)]
+        said = [(cause, _keyed(consequences(plan, lease_id))) for cause, lease_id in causes(plan)]
         return [(last.cause, (*last.events, *said[0][1])), *said[1:]]
 
     async def _routing(self) -> Routing:
-        return route(await self._ports.generators.living())
+        return route(await self._ports.generators.living(), await self._ports.generators.paused())
 
-    async def _open(
-        self, bucket: KeyValue, ledger: RunLedger, planned: MixturePlanned, spec: RunSpec, routing: Routing, delivery: Delivery
-    ) -> PlanLedger:
+    async def _open(self, bucket: KeyValue, ledger: RunLedger, planned: MixturePlanned, spec: RunSpec, routing: Routing) -> PlanLedger:
         """The opened plan; the one that stands where it was opened before."""
 
         async def change(stored: bytes | None) -> tuple[bytes | None, PlanLedger]:
             if stored is not None:
                 return None, from_json(PlanLedger, stored)
-            if not routing.routes and delivery.attempt <= self._patience:
-                raise Retryable("no generator lives: start one, say `python -m services.generators.rendered`")
             fresh = plan_of(ledger, planned, spec, start_difficulty=self._start_difficulty, top_difficulty=self._top_difficulty)
             opened = open_plan(fresh, routing.routes)
             return to_json(opened), opened
@@ -155,8 +180,9 @@ class Planner:
         if plan.closed_by is not None:
             self._ports.activity.report("")
             return
+        what = self._vigil.text(plan.run_id) or f"filling plan {plan.iteration}"
         accepted, wanted = sum(cell.num_accepted for cell in plan.cells), sum(cell.num_samples for cell in plan.cells)
-        self._ports.activity.report(f"filling plan {plan.iteration}", run_id=plan.run_id, num_done=accepted, num_total=wanted)
+        self._ports.activity.report(what, run_id=plan.run_id, num_done=accepted, num_total=wanted)
 
 
 async def _plan(bucket: KeyValue, run_id: str, iteration: int) -> PlanLedger | None:
@@ -164,8 +190,9 @@ async def _plan(bucket: KeyValue, run_id: str, iteration: int) -> PlanLedger | N
     return from_json(PlanLedger, entry.value) if entry else None
 
 
-def _unserved(plan: PlanLedger) -> set[Cell]:
-    return {cell.cell for cell in plan.cells if not cell.is_served}
+def _keyed(events: Iterable[Event]) -> list[Event | Keyed]:
+    """Leases go by their ids: one that is issued late, or to another kind, leaves the ids of what follows beside it as they are."""
+    return [Keyed(event, event.lease.lease_id) if isinstance(event, GenerationRequested) else event for event in events]
 
 
 class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
@@ -188,7 +215,7 @@ async def build(ports: Ports, settings: PlannerSettings) -> AsyncIterator[Servic
     """The planner, ready to run."""
     planner = Planner(
         ports,
-        generator_patience=settings.generator_patience,
+        generator_patience_s=settings.generator_patience_s,
         start_difficulty=settings.start_difficulty,
         top_difficulty=settings.top_difficulty,
     )
@@ -196,4 +223,5 @@ async def build(ports: Ports, settings: PlannerSettings) -> AsyncIterator[Servic
         handlers={WeaknessReport: planner.on_weakness_report, CandidatesReviewed: planner.on_candidates_reviewed},
         servicers=(Servicer("spiral.v1.PlannerService", planner_pb2_grpc.add_PlannerServiceServicer_to_server, PlannerServicer()),),
         reconcile=planner.reconcile,
+        watch=planner.watch,
     )

@@ -13,8 +13,8 @@ class PlannerSettings(RoomSettings):
 
     model_config = SettingsConfigDict(env_prefix="SPIRAL_", extra="ignore", frozen=True)
 
-    generator_patience: Annotated[int, Field(ge=0, le=40)] = 7
-    """Deliveries of an event during which missing generators are waited for (7: about a minute), before their cells stay short."""
+    generator_patience_s: Annotated[float, Field(ge=0)] = 60.0
+    """How long cells that no living generator serves are waited for, once nothing else of their plan is open; then they stay short."""
     start_difficulty: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Difficulty of the first lease of a cell that the model solves at most half of the time."""
     top_difficulty: Annotated[float, Field(ge=0, le=1)] = 0.9

@@ -13,8 +13,10 @@ import numpy as np
 from services.attributor.comparison import compare
 from services.attributor.diagnosis import diagnose
 from services.planner.codec import from_json, to_json
-from services.planner.ledger import OPENING, CellLedger, PlanLedger, Reviewed, apply_review, consequences, open_plan
+from services.planner.consequences import consequences
+from services.planner.ledger import OPENING, CellLedger, PlanLedger
 from services.planner.mixture import plan_mixture
+from services.planner.plan_steps import Reviewed, apply_review, open_plan
 from services.planner.promotion import decide_promotion
 from shared.domain import Recipe, Strategy
 from shared.events import GenerationRequested

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -29,7 +29,6 @@ from shared.domain import (
     RejectionReason,
     Verdict,
 )
-from shared.errors import Retryable
 from shared.events import (
     CandidatesReviewed,
     Event,
@@ -49,7 +48,7 @@ from shared.registry import GeneratorRegistry
 from shared.run_spec import PlanningSpec
 from shared.runs import BusRuns
 from shared.runtime import run
-from shared.service import Ports
+from shared.service import Keyed, Ports
 from shared.settings import RoomSettings
 from shared.wire import to_wire
 from tests.examples import CAUSE
@@ -130,14 +129,29 @@ async def quality_until(bus: Bus, *ends: type[Event]) -> list[Event]:
 
 
 @asynccontextmanager
-async def planner(settings: RoomSettings, patience: int = 0) -> AsyncIterator[tuple[Planner, Ports]]:
+async def planner(settings: RoomSettings, patience_s: float = 60.0) -> AsyncIterator[tuple[Planner, Ports]]:
     """The planner without its runtime: its handlers return what would be said, and nobody says it."""
 
     async def ignored(event: Event, delivery: Delivery) -> Sequence[Event]:
         return []
 
     async with living_room(settings, {ModelUpdated: ignored}) as room:
-        yield Planner(room.ports, generator_patience=patience, start_difficulty=0.3, top_difficulty=0.9), room.ports
+        yield Planner(room.ports, generator_patience_s=patience_s, start_difficulty=0.3, top_difficulty=0.9), room.ports
+
+
+def plain(following: Iterable[Event | Keyed]) -> list[Event]:
+    """Events without their keys."""
+    return [each.event if isinstance(each, Keyed) else each for each in following]
+
+
+def asked(following: Iterable[Event | Keyed]) -> list[Lease]:
+    """The leases that are asked for."""
+    return [event.lease for event in plain(following) if isinstance(event, GenerationRequested)]
+
+
+async def look(room: Planner) -> list[Event]:
+    """What the watch says at one look."""
+    return [event for said_for in [events async for _, events in room.watch(SPEC)] for event in plain(said_for)]
 
 
 def delivery(of: str, attempt: int = 1) -> Delivery:
@@ -175,12 +189,12 @@ async def test_death_between_decision_and_word_changes_no_word(bus: Bus, setting
     async with planner(settings) as (room, _):
         first = await room.on_weakness_report(report(0), delivery("report"))
         assert await room.on_weakness_report(report(0), delivery("report", 2)) == first
-        waiting = [event.lease for event in first if isinstance(event, GenerationRequested)]
-        said_before: dict[str, Sequence[Event]] = {}
+        waiting = asked(first)
+        said_before: dict[str, Sequence[Event | Keyed]] = {}
         while waiting:
             lease = waiting.pop()
             said_before[lease.lease_id] = await room.on_candidates_reviewed(review(lease), delivery(lease.lease_id))
-            waiting += [event.lease for event in said_before[lease.lease_id] if isinstance(event, GenerationRequested)]
+            waiting += asked(said_before[lease.lease_id])
             for lease_id in said_before:
                 again = await room.on_candidates_reviewed(review(_lease(first, said_before, lease_id)), delivery(lease_id, 2))
                 assert again == said_before[lease_id]
@@ -192,26 +206,25 @@ async def test_death_between_decision_and_word_changes_no_word(bus: Bus, setting
     assert {cause.event_id: tuple(events) for cause, events in reconciled[1:]} == {k: tuple(v) for k, v in said_before.items()}
 
 
-def _lease(first: Sequence[Event], later: dict[str, Sequence[Event]], lease_id: str) -> Lease:
-    events = [*first, *(event for some in later.values() for event in some)]
-    return next(event.lease for event in events if isinstance(event, GenerationRequested) and event.lease.lease_id == lease_id)
+def _lease(first: Sequence[Event | Keyed], later: dict[str, Sequence[Event | Keyed]], lease_id: str) -> Lease:
+    return next(lease for lease in asked([*first, *(event for some in later.values() for event in some)]) if lease.lease_id == lease_id)
 
 
 async def test_replicas_that_race_for_one_ledger_lose_nothing_and_close_once(bus: Bus, settings: RoomSettings) -> None:
     await BusRuns(bus).create(SPEC)
     await announce(bus)
     async with planner(settings) as (room, ports):
-        rival = Planner(ports, generator_patience=0, start_difficulty=0.3, top_difficulty=0.9)
+        rival = Planner(ports, generator_patience_s=60.0, start_difficulty=0.3, top_difficulty=0.9)
         opened = await asyncio.gather(*(one.on_weakness_report(report(0), delivery("report")) for one in (room, rival)))
         assert opened[0] == opened[1]
-        waiting = [event.lease for event in opened[0] if isinstance(event, GenerationRequested)]
-        ends: list[Event] = []
+        waiting = asked(opened[0])
+        ends: list[Event | Keyed] = []
         while waiting:
             tasks = [one.on_candidates_reviewed(review(lease), delivery(lease.lease_id)) for lease in waiting for one in (room, rival)]
             answers = await asyncio.gather(*tasks)
             assert answers[::2] == answers[1::2]
             said_now = [event for events in answers[::2] for event in events]
-            waiting = [event.lease for event in said_now if isinstance(event, GenerationRequested)]
+            waiting = asked(said_now)
             ends += [event for event in said_now if isinstance(event, PlanClosed)]
     assert len(ends) == 1
 
@@ -229,52 +242,6 @@ async def test_what_a_crash_left_unsaid_is_said_at_the_next_start(bus: Bus, sett
     async with planner_room(bus, settings):
         after = await said(bus, "run", 5)
     assert sorted(map(repr, after)) == sorted(repr(event) for event in before if not isinstance(event, WeaknessReport))
-
-
-async def test_without_generators_the_report_waits_and_then_the_run_ends(bus: Bus, settings: RoomSettings) -> None:
-    await BusRuns(bus).create(SPEC)
-    async with planner(settings, patience=2) as (room, _):
-        for attempt in (1, 2):
-            with pytest.raises(Retryable, match="no generator lives"):
-                await room.on_weakness_report(report(0), delivery("report", attempt))
-        events = await room.on_weakness_report(report(0), delivery("report", 3))
-    assert isinstance(events[-1], RunFinished)
-    assert events[-1].reason is EndReason.NO_SAMPLES
-
-
-async def test_a_report_that_waited_for_generators_is_answered_once_they_come(bus: Bus, settings: RoomSettings) -> None:
-    await BusRuns(bus).create(SPEC)
-    async with planner_room(bus, settings):
-        await tell(bus, report(0), "first")
-        await asyncio.wait_for(said(bus, "run", 1), 10)
-        await announce(bus)
-        events = await said(bus, "run", 6)
-    assert sum(isinstance(event, GenerationRequested) for event in events) == 3
-
-
-async def test_cells_without_a_generator_stay_short_and_a_vanished_kind_hands_over(bus: Bus, settings: RoomSettings) -> None:
-    await BusRuns(bus).create(SPEC)
-    await announce(bus, "rendered", USED[:1])
-    dear = await announce(bus, "agentic", USED[:2], unit_cost_s=5.0)
-    async with planner(settings) as (room, _):
-        first = await room.on_weakness_report(report(0), delivery("report"))
-        asked = {event.lease.cell: event.lease for event in first if isinstance(event, GenerationRequested)}
-        assert {cell: lease.kind for cell, lease in asked.items()} == {USED[0]: "rendered", USED[1]: "agentic"}
-        await registry(bus).withdraw(dear)
-        await announce(bus, "rendered", USED[:2])
-        following = await room.on_candidates_reviewed(review(asked[USED[0]]), delivery("review"))
-        handed_over = [event.lease for event in following if isinstance(event, GenerationRequested) and event.lease.cell == USED[1]]
-        assert handed_over == [replace(asked[USED[1]], kind="rendered")]
-        waiting = [event.lease for event in following if isinstance(event, GenerationRequested)]
-        last: Sequence[Event] = ()
-        while waiting:
-            lease = waiting.pop()
-            last = await room.on_candidates_reviewed(review(lease), delivery(lease.lease_id))
-            waiting += [event.lease for event in last if isinstance(event, GenerationRequested)]
-    (closed,) = last
-    assert isinstance(closed, PlanClosed)
-    assert closed.reason is ClosingReason.NO_GENERATOR
-    assert [short.cell for short in closed.shortfalls] == [USED[2]]
 
 
 async def test_plan_without_an_accepted_sample_ends_the_run(bus: Bus, settings: RoomSettings) -> None:

@@ -196,6 +196,7 @@ async def build(ports: Ports, settings: RenderedSettings) -> AsyncIterator[Servi
             ),
         ),
         reconcile=generator.reconcile,
+        on_drain=attendance.announce_draining,
         kind=KIND,
         background=(lambda: attendance.beat(ports),),
     )

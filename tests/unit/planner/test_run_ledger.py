@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 
 from services.planner.codec import from_json, to_json
-from services.planner.ledger import OPENING, Reviewed, apply_review, consequences, open_plan
+from services.planner.consequences import consequences
+from services.planner.ledger import OPENING
+from services.planner.plan_steps import Reviewed, apply_review, open_plan
 from services.planner.run_ledger import RunLedger, decide, plan_of
 from shared.domain import CellGain, EndReason, Interval, ModelVersion, PairedComparison
 from shared.errors import Rejected
