@@ -1,7 +1,6 @@
 """Frozen dataclasses as JSON and back, by their field types: how the ledgers are kept."""
 
 import base64
-import base64
 import dataclasses
 import json
 import types
