@@ -143,16 +143,28 @@ def _rows(payload: bytes, schema: pa.Schema, source: str, nullable: frozenset[st
         index = table.schema_arrow.get_field_index(field.name)
         if index < 0:
             raise Rejected(f"{source} lacks the column {field.name!r}; it has {table.schema_arrow.names}")
-        if not table.schema_arrow.field(index).type.equals(field.type):
+        if not _plain(table.schema_arrow.field(index).type).equals(field.type):
             raise Rejected(f"{source}: column {field.name!r} is {table.schema_arrow.field(index).type}, not {field.type}")
     number = 0
-    for batch in table.iter_batches(batch_size=512, columns=schema.names):
-        for row in batch.to_pylist():
-            for name, value in row.items():
-                if value is None and name not in nullable:
-                    raise Rejected(f"{source}, row {number}, column {name!r}: is empty")
-            yield f"{source}, row {number}", row
-            number += 1
+    try:
+        for batch in table.iter_batches(batch_size=512, columns=schema.names):
+            for row in batch.to_pylist():
+                for name, value in row.items():
+                    if value is None and name not in nullable:
+                        raise Rejected(f"{source}, row {number}, column {name!r}: is empty")
+                    if isinstance(value, list) and None in value:
+                        raise Rejected(f"{source}, row {number}, column {name!r}: holds an empty value")
+                yield f"{source}, row {number}", row
+                number += 1
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise Rejected(f"{source} can't be read from row {number}: {error}") from error
+
+
+def _plain(found: pa.DataType) -> pa.DataType:
+    """A type without the width of its offsets: pandas and polars write large strings where others write strings."""
+    if pa.types.is_list(found) or pa.types.is_large_list(found):
+        return pa.list_(_plain(found.value_type))
+    return {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}.get(found, found)
 
 
 def _cell(row: dict[str, Any], where: str) -> Cell:

@@ -1,7 +1,7 @@
 """Quality's handlers, its gRPC service and what it says again after a crash."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,6 +40,8 @@ from shared.tables import read_candidates, write_samples
 from shared.wire import from_wire, to_wire
 
 _NUM_PARALLEL = 8
+_UNREADABLE = "unreadable"
+"""In a review's manifest: why its candidates could not be read."""
 
 
 class Quality:
@@ -66,8 +68,11 @@ class Quality:
             self._ports.activity.report("")
         return ()
 
-    async def on_candidates_generated(self, event: CandidatesGenerated, delivery: Delivery) -> Sequence[Event]:
+    async def on_candidates_generated(self, event: CandidatesGenerated, delivery: Delivery) -> AsyncGenerator[Event, None]:
         """Gives every candidate of a lease its verdict and commits the review, unless it stands already.
+
+        Candidates that can't be read never will be: their lease gets a review without a verdict, so that the plan goes on, and then the
+        event is refused.
 
         Raises:
             Rejected: the run is unknown, or the candidates can't be read.
@@ -79,7 +84,10 @@ class Quality:
         standing = await artifacts.find(name)
         if standing is None:
             standing = await self._commit_review(event, name, delivery.cause)
-        return [await announcement(artifacts, standing)]
+        yield await announcement(artifacts, standing)
+        review = await artifacts.manifest(standing)
+        if review.cause == delivery.cause and (fault := review.metadata.get(_UNREADABLE)):
+            raise Rejected(fault)
 
     async def on_plan_closed(self, event: PlanClosed, delivery: Delivery) -> Sequence[Event]:
         """Seals the accepted samples of the plan's leases, unless the dataset stands already.
@@ -131,9 +139,11 @@ class Quality:
         artifacts, lease = self._ports.artifacts, event.lease
         spec = await self._ports.runs.get(event.run_id)
         payload = await artifacts.read_bytes(event.candidates)
-        candidates = await asyncio.to_thread(read_candidates, payload, f"candidates of lease {lease.lease_id} ({event.candidates.uri})")
-        if len(candidates) != event.num_candidates:
-            raise Rejected(f"lease {lease.lease_id}: {event.num_candidates} candidates are announced, {len(candidates)} stand in the store")
+        candidates, fault = list[Candidate](), ""
+        try:
+            candidates = await asyncio.to_thread(_candidates_of, event, payload)
+        except Rejected as error:
+            fault = str(error)
         self._ports.activity.report(f"reviewing {lease.cell}", run_id=event.run_id, num_total=len(candidates))
         try:
             screened, verdicts = await self.judge(spec, event.iteration, lease, candidates)
@@ -145,7 +155,8 @@ class Quality:
             FINGERPRINTS_FILE: write_marks(marks_of(screened, verdicts)),
         }
         files = {path: await artifacts.put_bytes(content) for path, content in written.items()}
-        return await artifacts.commit(name, files, cause=cause, metadata=metadata_of(lease, event.generator, event.candidates, verdicts))
+        metadata = metadata_of(lease, event.generator, event.candidates, verdicts)
+        return await artifacts.commit(name, files, cause=cause, metadata=metadata | ({_UNREADABLE: fault} if fault else {}))
 
     async def _seal(self, event: PlanClosed, cause: Cause) -> ArtifactRef:
         artifacts = self._ports.artifacts
@@ -171,6 +182,16 @@ class Quality:
         }
         metadata = dataset_metadata(event, lease_ids, sealed, [ref for ref in earlier if ref is not None])
         return await artifacts.commit(dataset_name(event.run_id, event.iteration), files, cause=cause, metadata=metadata)
+
+
+def _candidates_of(event: CandidatesGenerated, payload: bytes) -> list[Candidate]:
+    lease = event.lease
+    candidates = read_candidates(payload, f"candidates of lease {lease.lease_id} ({event.candidates.uri})")
+    if len(candidates) != event.num_candidates:
+        raise Rejected(f"lease {lease.lease_id}: {event.num_candidates} candidates are announced, {len(candidates)} stand in the store")
+    if len(candidates) > lease.num_candidates:
+        raise Rejected(f"lease {lease.lease_id}: it asks for at most {lease.num_candidates} candidates, {len(candidates)} were made")
+    return candidates
 
 
 class QualityServicer(quality_pb2_grpc.QualityServiceServicer):

@@ -13,7 +13,7 @@ from services.quality.service import Quality
 from shared.artifacts import Artifacts
 from shared.domain import Candidate, ClosingReason, GeneratorIdentity, Lease
 from shared.errors import Retryable
-from shared.events import CandidatesGenerated, CandidatesReviewed, DatasetReady, PlanClosed
+from shared.events import CandidatesGenerated, CandidatesReviewed, DatasetReady, Event, PlanClosed
 from shared.ports import Cause, Delivery
 from shared.run_spec import QualitySpec, RunSpec
 from shared.service import Ports
@@ -104,9 +104,18 @@ class Desk:
         ref = await self.artifacts.put_bytes(write_candidates(candidates))
         return CandidatesGenerated("r1", iteration, asked_for, ref, len(candidates), GENERATOR)
 
+    async def heard(
+        self, event: CandidatesGenerated, cause: str = "cause", quality: Quality | None = None, *, into: list[Event] | None = None
+    ) -> list[Event]:
+        """What quality says to an event, as far as it comes."""
+        said = [] if into is None else into
+        async for event_said in (quality or self.quality).on_candidates_generated(event, delivery(cause)):
+            said.append(event_said)
+        return said
+
     async def review(self, asked_for: Lease, candidates: Sequence[Candidate], iteration: int = 1) -> CandidatesReviewed:
         event = await self.generated(asked_for, candidates, iteration)
-        (reviewed,) = await self.quality.on_candidates_generated(event, delivery(asked_for.lease_id))
+        (reviewed,) = await self.heard(event, asked_for.lease_id)
         return cast(CandidatesReviewed, reviewed)
 
     async def seal(self, lease_ids: Sequence[str], iteration: int = 1) -> DatasetReady:

@@ -1,8 +1,11 @@
 """Reviews and datasets in the store: complete or absent, the same however often and whenever they are made."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.quality.contract import check_quality
@@ -11,9 +14,9 @@ from services.quality.records import SAMPLES_FILE, VERDICTS_FILE, read_verdicts
 from shared.domain import Recipe, Strategy
 from shared.domain import RejectionReason as Reason
 from shared.errors import NotFound, Rejected, Retryable
-from shared.events import MixturePlanned
+from shared.events import CandidatesReviewed, Event, MixturePlanned
 from shared.run_spec import QualitySpec
-from shared.tables import read_samples
+from shared.tables import read_candidates, read_samples, write_candidates, write_probes
 from tests.examples import artifact, model
 from tests.unit.quality.reviewing import TableRates, all_names, as_probe, delivery, desk, plan_closed
 from tests.unit.quality.suspects import candidate, drawing, encoded, lease, name
@@ -43,7 +46,7 @@ async def test_the_same_lease_reviewed_in_another_place_has_the_same_review(tmp_
             reviews.append(await at.review(asked_for, [candidate(number) for number in range(30)]))
             asked = at.rates.asked
             event = await at.generated(asked_for, [candidate(number) for number in range(30)])
-            assert await at.fresh().on_candidates_generated(event, delivery("redelivered")) == [reviews[-1]]
+            assert await at.heard(event, "redelivered", at.fresh()) == [reviews[-1]]
             assert at.rates.asked == asked
     assert reviews[0] == reviews[1]
     assert sum(verdict.accepted for verdict in reviews[0].verdicts) == 6
@@ -128,14 +131,12 @@ async def test_a_store_that_fails_at_any_write_leaves_no_half_review(tmp_path: P
             # Each attempt brings one more write through, and what stands already need not be written again.
             at.store.num_left = min(1, num_failures)
             try:
-                (reviewed,) = await at.quality.on_candidates_generated(event, delivery())
+                (reviewed,) = await at.heard(event)
             except Retryable:
                 num_failures += 1
         assert num_failures == 4
     async with desk(tmp_path / "calm") as calm:
-        assert await calm.quality.on_candidates_generated(await calm.generated(lease(), [candidate(1), candidate(2)]), delivery()) == [
-            reviewed
-        ]
+        assert await calm.heard(await calm.generated(lease(), [candidate(1), candidate(2)])) == [reviewed]
 
 
 async def test_a_restart_says_again_what_stands(tmp_path: Path) -> None:
@@ -153,15 +154,50 @@ async def test_a_wrong_message_is_refused_with_what_is_wrong(tmp_path: Path) -> 
     async with desk(tmp_path) as at:
         event = await at.generated(lease(), [candidate(1)])
         for wrong, told in (
-            (replace(event, num_candidates=2), "2 candidates are announced, 1 stand"),
             (replace(event, lease=replace(lease(), lease_id="l1")), "must be called 'r1.1.geometric.numeric.1'"),
             (replace(event, iteration=2), "must be called"),
-            (replace(event, candidates=at.spec.probes), "lacks the column 'candidate_id'"),
             (replace(event, candidates=artifact("nowhere")), "nowhere"),
         ):
             with pytest.raises(Rejected, match=told):
-                await at.quality.on_candidates_generated(wrong, delivery())
+                await at.heard(wrong)
         assert not await all_names(at.artifacts)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "told"),
+    [
+        (b"no parquet", {}, "is not a Parquet file"),
+        (write_probes([]), {}, "lacks the column 'candidate_id'"),
+        (write_candidates([candidate(1)]), {"num_candidates": 2}, "2 candidates are announced, 1 stand"),
+        (
+            write_candidates([candidate(1), candidate(2)]),
+            {"num_candidates": 2, "lease": replace(lease(), num_candidates=1)},
+            "at most 1 candidates, 2 were",
+        ),
+        (write_candidates([candidate(1)]).replace(b"\x28\xb5\x2f\xfd", b"\0\0\0\0"), {}, "can't be read from row 0"),
+    ],
+)
+async def test_unreadable_candidates_are_refused_and_their_lease_comes_to_nothing(
+    tmp_path: Path, table: bytes, change: dict[str, object], told: str
+) -> None:
+    async with desk(tmp_path) as at:
+        event = replace(await at.generated(lease(), [candidate(1)]), candidates=await at.artifacts.put_bytes(table))
+        wrong = replace(event, **change)
+        for quality in (at.quality, at.fresh()):
+            heard: list[Event] = []
+            with pytest.raises(Rejected, match=told):
+                await at.heard(wrong, "first", quality, into=heard)
+            assert [each.verdicts for each in heard if isinstance(each, CandidatesReviewed)] == [()]
+        # Another kind answers the same lease: its candidates are no worse for that, but the lease has had its review.
+        assert await at.heard(event, "second") == heard
+
+
+async def test_candidates_as_pandas_and_polars_write_them_are_read(tmp_path: Path) -> None:
+    large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary(), pa.list_(pa.string()): pa.large_list(pa.large_string())}
+    table = pq.read_table(io.BytesIO(write_candidates([candidate(1)])))
+    file = io.BytesIO()
+    pq.write_table(table.cast(pa.schema([field.with_type(large.get(field.type, field.type)) for field in table.schema])), file)
+    assert read_candidates(file.getvalue(), "candidates") == [candidate(1)]
 
 
 async def test_the_mixture_warms_the_firewall_or_says_what_is_wrong_with_the_probes(tmp_path: Path) -> None:
