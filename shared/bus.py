@@ -70,6 +70,9 @@ class Bus:
                 except NotFoundError:
                     await self.js.add_stream(wanted)
                     continue
+                # A newer version of the catalogue may have more subjects: they stay when an older room starts beside it.
+                bound = standing.subjects or []
+                wanted.subjects = [*bound, *(subject for subject in stream_subjects(stream) if subject not in bound)]
                 if not _agree(standing, wanted):
                     log.warning("stream differs from the catalogue, repairing it", stream=stream.value)
                     await self.js.update_stream(wanted)

@@ -46,6 +46,14 @@ async def test_a_stream_that_drifted_is_repaired_and_keeps_its_events(bus: Bus) 
     assert repaired.state.messages == 1
 
 
+async def test_the_subjects_of_a_newer_room_stay_when_an_older_one_starts(bus: Bus) -> None:
+    config = (await bus.js.stream_info("SPIRAL_CONTROL")).config
+    await bus.js.update_stream(config.evolve(subjects=[*stream_subjects(Stream.CONTROL), "news.of.tomorrow.>"]))
+    await bus.declare_streams()
+    await bus.publish("news.of.tomorrow.r1", b"", {"Nats-Msg-Id": "1"})
+    assert (await bus.js.stream_info("SPIRAL_CONTROL")).state.messages == 1
+
+
 async def test_a_stream_that_cannot_be_repaired_is_named(bus: Bus) -> None:
     await bus.js.delete_stream("SPIRAL_CONTROL")
     await bus.js.add_stream(name="SPIRAL_CONTROL", subjects=stream_subjects(Stream.CONTROL), storage=api.StorageType.MEMORY)
