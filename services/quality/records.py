@@ -20,8 +20,6 @@ from shared.wire_json import from_json, to_json
 SAMPLES_FILE = "samples.parquet"
 VERDICTS_FILE = "verdicts.parquet"
 FINGERPRINTS_FILE = "fingerprints.parquet"
-UNREADABLE = "unreadable"
-"""Under this the manifest says why the candidates could not be read, where they could not."""
 
 MAY_NOT_RETURN = frozenset({RejectionReason.TOO_HARD, RejectionReason.TOO_EASY})
 """Refusals that hold for a copy as well: asking the policy again until luck has it would bias what is accepted."""
