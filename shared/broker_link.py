@@ -57,6 +57,8 @@ class BrokerLink:
                 ping_interval=20,
                 pending_size=16 * 1024 * 1024,
                 user_credentials=settings.bus_credentials,
+                # Answers come where no other user of the broker may listen.
+                inbox_prefix=f"_INBOX.{self._user}" if self._user else "_INBOX",
             )
         )
         either: set[asyncio.Future[Any]] = {self._connecting, self.closed}
