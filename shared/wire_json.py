@@ -48,6 +48,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in parts.items() if part is not None}
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return enum_name(value) if isinstance(value, StrEnum) else value
 
 
