@@ -6,6 +6,7 @@ changes nothing: the event comes again, finds its decision made, and the same wo
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, cast
 
 import grpc.aio
@@ -120,7 +121,7 @@ class Planner:
                 return None, (before, (), ())
             routing = await self._routing()
             caught_up = catch_up(before, routing.routes, routing.kinds)
-            after = give_up(caught_up, routing.routes, self._vigil.hopeless(spec.run_id, waits_of(caught_up, routing)))
+            after = give_up(caught_up, routing.routes, self._vigil.hopeless(spec.run_id, waits_of(caught_up, routing), monotonic()))
             given_up = [cell.cell for cell, was in zip(after.cells, caught_up.cells, strict=True) if was.is_served and not cell.is_served]
             return None if after == before else to_json(after), (after, waits_of(after, routing), given_up)
 

@@ -1,6 +1,5 @@
 """What of a plan waits for a generator, how long it may, and who is told."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,9 +50,8 @@ class Vigil:
         self._since: dict[str, dict[Cell, float]] = {}
         self._told: dict[str, dict[str, list[Wait]]] = {}
 
-    def hopeless(self, run_id: str, waits: Sequence[Wait]) -> frozenset[Cell]:
-        """The cells without a lease whose patience is over; a cell that a paused kind serves may wait without limit."""
-        now = time.monotonic()
+    def hopeless(self, run_id: str, waits: Sequence[Wait], now: float) -> frozenset[Cell]:
+        """The cells without a lease whose patience is over at `now` (s, of any clock); those that a paused kind serves have no limit."""
         # While the broker was away nobody could announce himself: what was not seen does not count.
         known = self._since.get(run_id, {}) if now - self._seen_at.get(run_id, now) < EXPIRY_S else {}
         since = {wait.cell: known.get(wait.cell, now) for wait in waits if wait.lease_id is None and wait.paused is None}

@@ -12,7 +12,7 @@ from services.planner.consequences import causes, consequences, unsaid, with_sai
 from services.planner.ledger import OPENING, PlanLedger
 from services.planner.plan_steps import apply_review, catch_up, give_up, open_plan
 from services.planner.routing import Routing, route
-from services.planner.waiting import waits_of
+from services.planner.waiting import Vigil, Wait, waits_of
 from shared.domain import Cell, ClosingReason, GeneratorIdentity, GeneratorRegistration, Lease
 from shared.events import Event, GenerationRequested, PlanClosed, RunFinished
 from tests.unit.planner.planted import CELLS
@@ -228,3 +228,13 @@ def test_paused_kinds_get_nothing_and_draining_ones_only_what_nobody_else_serves
     routing = route([living("rendered", CELLS[:2]), replace(living("agentic", CELLS[:1]), unit_cost_s=9.0)], {"rendered"})
     assert (routing.routes, routing.paused) == ({CELLS[0]: "agentic"}, {CELLS[1]: "rendered"})
     assert routing.kinds == {"rendered", "agentic"}
+
+
+def test_patience_counts_what_was_seen_without_a_break_and_never_for_paused_kinds() -> None:
+    vigil, unserved, held_back = Vigil(60.0), Wait(CELLS[0], None, None, None), Wait(CELLS[1], None, None, "rendered")
+    for now in range(0, 60, 5):
+        assert vigil.hopeless("run", [unserved, held_back], float(now)) == frozenset()
+    assert vigil.hopeless("run", [unserved, held_back], 60.0) == {CELLS[0]}
+    assert vigil.hopeless("run", [unserved, held_back], 90.0) == frozenset(), "the broker was away: nobody could announce himself"
+    assert vigil.hopeless("run", [held_back], 95.0) == frozenset()
+    assert vigil.hopeless("run", [unserved], 151.0) == frozenset(), "it was served in between"
