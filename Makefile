@@ -1,7 +1,7 @@
 # Spiral: `make run` and `make test` do all the set-up that they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e wheels chaos check fmt bench proto base-model lock clean
+.PHONY: help setup run test e2e wheels chaos check fmt bench proto release-contract base-model lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,6 +12,7 @@ TORCH := torch==2.13.0
 TORCH_INDEX ?=
 BUF_VERSION := 1.75.0
 BUF := .tools/node_modules/.bin/buf
+LAST_CONTRACT = $(shell ls proto/releases/*.binpb | sort -V | tail -n 1)
 # Arguments for `spiral run`: `make run ARGS="--iterations 1"`.
 ARGS ?=
 
@@ -20,7 +21,7 @@ export GOMP_SPINCOUNT := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv and install everything, pinned by requirements.lock
 
@@ -52,13 +53,14 @@ wheels: setup ## Put torch's wheel, as .venv got it, where image builds look for
 chaos: setup ## Kill every room and the broker at random moments of a small run, ten times over
 	SPIRAL_CHAOS_ROUNDS=10 $(BIN)/python -m pytest tests/chaos $(ARGS)
 
-check: setup $(BUF) ## Lint, format check, types, import contracts, generated code, protobuf lint
+check: setup $(BUF) ## Lint, format check, types, import contracts, generated code, protobuf lint and breaking changes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
-	@if [ -x $(BUF) ]; then echo "$(BUF) lint proto"; $(BUF) lint proto; else echo "*** buf lint SKIPPED: npm is missing ***" >&2; fi
+	@if [ -x $(BUF) ]; then set -ex; $(BUF) lint proto; $(BUF) breaking proto --against $(LAST_CONTRACT); \
+	else echo "*** buf lint and buf breaking SKIPPED: npm is missing ***" >&2; fi
 
 $(BUF):
 	@if command -v npm >/dev/null; then \
@@ -74,6 +76,11 @@ bench: setup ## Measure bus, evaluator and a whole run against their bare counte
 
 proto: setup ## Regenerate proto/gen from proto/spiral
 	$(BIN)/python proto/generate.py
+
+release-contract: $(BUF) ## Keep the contract of a release, to check later ones against: make release-contract VERSION=v0.2.0
+	@[[ "$(VERSION)" =~ ^v[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo "name the release: make release-contract VERSION=v0.2.0"; exit 1; }
+	@test ! -e proto/releases/$(VERSION).binpb || { echo "$(VERSION) is released: its contract does not change any more"; exit 1; }
+	$(BUF) build proto --exclude-source-info --output proto/releases/$(VERSION).binpb
 
 base-model: setup ## Train the shipped tiny base checkpoint anew (seeded; minutes)
 	$(BIN)/python -m deploy.local.base_model $(ARGS)
