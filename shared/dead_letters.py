@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from nats.js.errors import APIError, NotFoundError
+from pydantic import TypeAdapter
 
 from shared.bus import UNAVAILABLE, Bus
 from shared.catalogue import Stream, dead_subject
@@ -36,6 +37,10 @@ class Obituary:
     """Empty for a refusal."""
     died_at: str
     """ISO 8601."""
+
+
+# What a room of a newer version adds is passed over.
+_PARSED = TypeAdapter(Obituary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +155,4 @@ async def drop_dead(bus: Bus, sequence: int) -> None:
 
 
 def _dead_letter(sequence: int, headers: dict[str, str], payload: bytes) -> DeadLetter:
-    return DeadLetter(sequence, Obituary(**json.loads(headers[_OBITUARY])), headers, payload)
+    return DeadLetter(sequence, _PARSED.validate_json(headers[_OBITUARY]), headers, payload)

@@ -30,7 +30,8 @@ class Manifest:
 
 
 class _Parsed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What a newer version adds is passed over.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class _Cause(_Parsed):

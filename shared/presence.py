@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from pydantic import TypeAdapter
+
 from shared.bus import Bus
 from shared.catalogue import Room
 from shared.errors import Retryable
@@ -43,6 +45,10 @@ class Presence:
     heartbeat_at: str
     """ISO 8601."""
     activity: CurrentActivity = field(default_factory=CurrentActivity)
+
+
+# What a room of a newer version adds is passed over.
+_PRESENCE = TypeAdapter(Presence)
 
 
 class RoomPresence:
@@ -109,8 +115,7 @@ async def present(bus: Bus) -> list[Presence]:
     found = []
     for entry in entries:
         if entry is not None:
-            fields = json.loads(entry.value)
-            found.append(Presence(**{**fields, "activity": CurrentActivity(**fields["activity"])}))
+            found.append(_PRESENCE.validate_json(entry.value))
     return found
 
 
