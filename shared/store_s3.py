@@ -87,7 +87,7 @@ class Location:
 
 
 class S3Store:
-    """`ObjectStore` in a bucket, under an optional prefix. Calls run in threads; what may pass is tried five times."""
+    """`ObjectStore` in a bucket, which is made where it is missing. Calls run in threads; what may pass is tried five times."""
 
     def __init__(self, url: str) -> None:
         self._location = Location.parse(url)
@@ -105,8 +105,7 @@ class S3Store:
         self._client = Minio(
             location.endpoint, secure=location.is_secure, region=location.region, credentials=location.provider, http_client=self._http
         )
-        if not await self._call(lambda: self._client.bucket_exists(location.bucket)):
-            raise BadConfiguration(f"there is no {self._where}: create it or correct SPIRAL_STORE_URL")
+        await self._call(self._see_to_bucket)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -191,6 +190,11 @@ class S3Store:
         """See `ObjectStore`."""
         name = self._name(key)
         await self._call(lambda: self._client.remove_object(self._location.bucket, name))
+
+    def _see_to_bucket(self) -> None:
+        # Where two rooms make it at once, one is told of a conflict, looks again and finds it.
+        if not self._client.bucket_exists(self._location.bucket):
+            self._client.make_bucket(self._location.bucket)
 
     def _name(self, key: str) -> str:
         return self._location.prefix + check_key(key)

@@ -184,7 +184,6 @@ async def test_wrong_urls_say_what_to_write(s3_url: str, tmp_path: Path) -> None
         f"file://{tmp_path}/file": "name another directory",
         "s3://KEY:SECRET@host": "a host and a bucket",
         "s3://KEY:SECRET@host:port/bucket": "valid port",
-        f"s3://{KEY}:{SECRET}@{host}/no-such-bucket": "no bucket 'no-such-bucket'",
         f"s3://{KEY}:wrong@{host}/spiral": "refuses us",
     }
     for url, text in wrong.items():
@@ -193,6 +192,21 @@ async def test_wrong_urls_say_what_to_write(s3_url: str, tmp_path: Path) -> None
                 pass
         assert "SECRET@" not in str(caught.value).replace("KEY:SECRET@host:port/bucket", "")
         assert SECRET not in str(caught.value)
+
+
+async def test_a_missing_bucket_is_made_also_by_rooms_that_start_together(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    port = free_port()
+    url = f"s3://{KEY}:{SECRET}@127.0.0.1:{port}/new-bucket"
+
+    async def put(name: str) -> None:
+        async with open_store_url(url) as opened:
+            await opened.put_bytes(name, b"x")
+
+    with serve_s3(tmp_path / "data", port):
+        await asyncio.gather(*(put(f"room/{number}") for number in range(6)))
+        async with open_store_url(url) as opened:
+            assert await opened.keys("room/") == [f"room/{number}" for number in range(6)]
 
 
 async def test_a_server_that_goes_away_may_come_back(tmp_path: Path) -> None:
