@@ -1,7 +1,7 @@
 # Spiral: `make run` and `make test` do all the set-up that they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e wheels chaos check fmt bench proto release-contract base-model lock clean
+.PHONY: help setup run compose-env test e2e wheels chaos check fmt bench proto release-contract base-model lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +35,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 run: setup ## Turn the spiral: the main job, live, resumable, with a report at the end
 	$(BIN)/spiral run $(ARGS)
+
+compose-env: ## Write .env with random credentials for `docker compose`; what stands in it stays
+	@$(PYTHON) -m deploy.compose
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest $(ARGS)

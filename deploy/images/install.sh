@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs what one room needs into /venv, pinned by requirements.lock, and takes from it what no room imports.
+# Argument: the room's extra in pyproject.toml. TORCH_INDEX: an index of torch builds other than pip's own.
+set -eu
+
+# An empty secret is none.
+if [ -s /run/secrets/pip_ca ]; then export PIP_CERT=/run/secrets/pip_ca; fi
+if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi
+install="pip --python /venv/bin/python install --quiet --constraint requirements.lock"
+
+torch=""
+case "$1" in
+  evaluator | trainer)
+    # First, and named again below, so that no other requirement replaces it.
+    torch=$(grep '^torch==' requirements.lock)
+    $install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$torch"
+    ;;
+esac
+# The metadata alone: the code comes into the image by itself.
+mkdir -p proto/gen && touch README.md
+$install $torch ".[$1]"
+
+cd /venv/lib/python3.11/site-packages
+find . -type d \( -name tests -o -name test -o -name SelfTest \) -not -path './torch/*' -prune -exec rm -rf {} +
+find . -type f \( -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.a' \) -not -path './torch/*' -delete
+rm -rf numpy/f2py numpy/_core/include torch/test
+if [ -d pyarrow ]; then
+  cd pyarrow
+  rm -rf include src _flight.* _s3fs.* _gcsfs.* _azurefs.* _hdfs.* _orc.* _substrait.* libarrow_flight* libarrow_python_flight* libarrow_s3*
+  # The wheel holds each of these three times.
+  for library in libarrow_python*.so.????; do
+    ln -sf "$library" "${library%.????}"
+    for copy in "$library".*; do ln -sf "$library" "$copy"; done
+  done
+  cd ..
+fi
+if [ -d scipy ]; then
+  # Rooms use scipy.special alone.
+  find scipy -mindepth 1 -maxdepth 1 -type d -not -name '_*' -not -name special -exec rm -rf {} +
+fi
