@@ -14,6 +14,7 @@ from shared.settings import RoomSettings
 from shared.telemetry import log
 
 _DENIED = re.compile(r"permissions violation for (publish|subscription) to (.*)", re.IGNORECASE)
+_CLOSE_S = 5.0
 _LOGIN_REFUSED = re.compile(r"authorization|authentication", re.IGNORECASE)
 
 
@@ -77,8 +78,11 @@ class BrokerLink:
     async def close(self) -> None:
         """Ends the connection, or the attempt to make one."""
         self._is_closing = True
-        await end([self._connecting])
-        await self.client.close()
+        # What could not be sent any more, the broker's absence has settled already.
+        closing = asyncio.create_task(self.client.close())
+        await asyncio.wait({closing}, timeout=_CLOSE_S)
+        await end([self._connecting, closing])
+        await asyncio.gather(self._connecting, closing, return_exceptions=True)
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error

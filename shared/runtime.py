@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -42,7 +41,8 @@ def main(room: Room, settings_type: type[S], build: Build[S]) -> None:
     try:
         settings = load(settings_type)
     except BadConfiguration as error:
-        sys.stderr.write(f"spiral {room.value}: {error}\n")
+        configure_logs(room.value, "", level="error", is_json=True)
+        log.error(str(error))
         raise SystemExit(_MISCONFIGURED) from None
     configure_logs(room.value, settings.instance_id, level=settings.log_level, is_json=settings.log_format == "json")
     with asyncio.Runner() as runner:
@@ -71,6 +71,9 @@ async def run(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -> 
     except SpiralError as error:
         log.error(str(error))
         return _FATAL
+    except ModuleNotFoundError as error:
+        log.error(f"{error.name} is not installed, and this room needs it: use the room's own image, or `make setup`", exc_info=error)
+        return _MISCONFIGURED
     except Exception as error:
         log.critical("fatal error", exc_info=error)
         return _FATAL
@@ -87,6 +90,7 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
             fatal.set_exception(error)
 
     async with AsyncExitStack() as stack:
+        settings.prepare_work_dir()
         metrics = Metrics()
         if settings.metrics_port is not None:
             metrics.serve(settings.metrics_port)
@@ -101,7 +105,7 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
         presence = RoomPresence(bus, room, settings.instance_id)
         runs = BusRuns(bus)
         publisher = Publisher(bus, runs)
-        await presence.say()
+        await _patiently(presence.say, settings)
         stack.push_async_callback(presence.leave)
 
         ports = Ports(
@@ -121,7 +125,7 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
         server = RpcServer(service.servicers, host=settings.grpc_host, port=settings.grpc_port, deadline_s=settings.grpc_deadline_s)
         port = await server.start()
         stack.push_async_callback(server.stop, 0)
-        presence.describe(state="starting", kind=service.kind, grpc_address=f"{settings.grpc_advertised_host or settings.grpc_host}:{port}")
+        presence.describe(state="starting", kind=service.kind, grpc_address=f"{settings.reachable_host}:{port}")
         await _reconcile(room, service, bus, runs, publisher, tracing)
 
         tools = Tools(room, bus, runs, publisher, settings, metrics, tracing, fail)
@@ -157,7 +161,7 @@ async def _until(stop: asyncio.Event, fatal: asyncio.Future[None], bus: Bus, bac
             done, watched = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             for future in done - {stopping}:
                 if future is bus.closed:
-                    raise Retryable(f"the broker closed the connection for good: {future.result()!r}")
+                    raise bus.closed.result()
                 future.result()
     finally:
         stopping.cancel()

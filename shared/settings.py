@@ -3,16 +3,20 @@
 Settings are built once, in `main`; nothing else reads the environment.
 """
 
+import os
+import socket
 import uuid
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, FilePath, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.catalogue import Room
 from shared.errors import BadConfiguration
+
+_WILDCARDS = ("0.0.0.0", "::", "[::]")
 
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -24,7 +28,7 @@ class RoomSettings(BaseSettings):
 
     bus_url: Annotated[str, Field(repr=False)] = "nats://127.0.0.1:4222"
     """The NATS server, or several separated by commas; user and password may stand in the URL."""
-    bus_credentials: Path | None = None
+    bus_credentials: FilePath | None = None
     """A NATS credentials file."""
     bus_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     """Copies of every stream and bucket; 3 in a cluster."""
@@ -61,7 +65,7 @@ class RoomSettings(BaseSettings):
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """0 takes a free port."""
     grpc_advertised_host: str = ""
-    """The host name under which others reach this room; `grpc_host` where empty."""
+    """The host name under which others reach this room; where empty `grpc_host`, or this machine's own name where that is a wildcard."""
     grpc_deadline_s: Annotated[float, Field(gt=0)] = 600.0
     """The longest that one call may take, also when the caller named no deadline."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -84,8 +88,14 @@ class RoomSettings(BaseSettings):
     @classmethod
     def _is_nats(cls, value: str) -> str:
         for url in value.split(","):
-            if urlsplit(url).scheme not in ("nats", "tls", "ws", "wss") or not urlsplit(url).hostname:
-                raise ValueError("must look like nats://host:port")
+            parts = urlsplit(url)
+            try:
+                is_address = parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname and parts.port != 0
+            except ValueError:
+                # Its text would show what stands where the port should be: with a slash in a password, a part of that.
+                is_address = False
+            if not is_address:
+                raise ValueError("must look like nats://host:port or nats://USER:PASSWORD@host:port, a password without / ? # or comma")
         return value
 
     @field_validator("store_url")
@@ -99,6 +109,25 @@ class RoomSettings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @property
+    def reachable_host(self) -> str:
+        """The host under which others reach this room."""
+        return self.grpc_advertised_host or (socket.gethostname() if self.grpc_host in _WILDCARDS else self.grpc_host)
+
+    def prepare_work_dir(self) -> None:
+        """Makes the work directory where it is missing.
+
+        Raises:
+            BadConfiguration: it can't be written.
+        """
+        reason = "not writable"
+        try:
+            self.work_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or reason
+        if not os.access(self.work_dir, os.W_OK | os.X_OK):
+            raise BadConfiguration(f"cannot work in {self.work_dir}: {reason}; name a writable directory in SPIRAL_WORK_DIR")
 
     def address(self, room: Room) -> str:
         """Where another room's gRPC server listens.

@@ -59,8 +59,17 @@ class Metrics:
         )
 
     def serve(self, port: int) -> None:
-        """Answers on all interfaces until the process ends."""
-        start_http_server(port, registry=self.registry)
+        """Answers on all interfaces until the process ends.
+
+        Raises:
+            BadConfiguration: the port is taken.
+        """
+        try:
+            start_http_server(port, registry=self.registry)
+        except OSError as error:
+            raise BadConfiguration(
+                f"metrics can't be served on port {port}: {error.strerror}; set SPIRAL_METRICS_PORT to another"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A real nats-server as a child process, held by its handle: for tests, and for the benchmarks."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -13,14 +14,22 @@ _READY_TIMEOUT_S = 20.0
 class NatsServer:
     """One server with its own JetStream directory on its own loopback port; it may be stopped and started again on both."""
 
-    def __init__(self, directory: Path, *, has_jetstream: bool = True, sync_interval: str = "always") -> None:
+    def __init__(self, directory: Path, *, has_jetstream: bool = True, sync_interval: str = "always", more: str = "") -> None:
+        """Writes the configuration; `more` is added to it."""
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         jetstream = f'jetstream {{ store_dir: "{directory}/store", sync_interval: {sync_interval} }}' if has_jetstream else ""
-        (directory / "nats.conf").write_text(f'listen: "127.0.0.1:{self.port}"\n{jetstream}\n')
+        self._settings = f'listen: "127.0.0.1:{self.port}"\n{jetstream}\n'
+        self.configure(more)
+
+    def configure(self, more: str) -> None:
+        """Changes what is added to the configuration; a server that runs takes it over."""
+        (self._directory / "nats.conf").write_text(f"{self._settings}{more}\n")
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def start(self) -> None:
         """Starts the server and returns once it answers."""

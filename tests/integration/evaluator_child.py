@@ -1,6 +1,7 @@
 """A room in a process of its own, for tests that send signals: an evaluator whose evaluation takes as long as it is told."""
 
 import asyncio
+import importlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,10 +18,14 @@ class ChildSettings(RoomSettings):
     handler_s: float = 0.0
     thread_s: float = 0.0
     is_broken: bool = False
+    library: str = ""
 
 
 @asynccontextmanager
 async def build(ports: Ports, settings: ChildSettings) -> AsyncIterator[Service]:
+    if settings.library:
+        importlib.import_module(settings.library)
+
     async def on_model_updated(event: ModelUpdated, _: Delivery) -> list[Event]:
         ports.activity.report("evaluating", run_id=event.run_id, num_done=1, num_total=2)
         await asyncio.sleep(settings.handler_s)

@@ -1,15 +1,9 @@
 """The life of a room as a process: how it starts, what it says when it can't, how it stops, and what a crash costs."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import grpc.aio
 import pytest
@@ -22,34 +16,8 @@ from shared.presence import Presence, present
 from shared.settings import RoomSettings
 from tests.broker import free_port
 from tests.examples import evaluation_completed
+from tests.integration.child_room import child, exit_of
 from tests.rooms import eventually, said, serving, settled, start_run
-
-ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def child(settings: RoomSettings, **changes: object) -> Iterator[subprocess.Popen[str]]:
-    """The child room with the given settings as its environment; ended by its handle, however the test goes."""
-    values = {**settings.model_dump(exclude_none=True, exclude={"instance_id"}), **changes}
-    environment = {f"SPIRAL_{name.upper()}": str(value) for name, value in values.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.evaluator_child"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen", **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def exit_of(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and what the room wrote."""
-    _, errors = await asyncio.to_thread(process.communicate, timeout=30)
-    return process.returncode, errors
 
 
 async def presence_of(bus: Bus, what: str = "") -> Presence:
