@@ -71,8 +71,8 @@ class Quality:
     async def on_candidates_generated(self, event: CandidatesGenerated, delivery: Delivery) -> AsyncGenerator[Event, None]:
         """Gives every candidate of a lease its verdict and commits the review, unless it stands already.
 
-        Candidates that can't be read never will be: their lease gets a review without a verdict, so that the plan goes on, and then the
-        event is refused.
+        Where two kinds answered one lease, the first answer counts. Candidates that can't be read never will be: their lease gets a review
+        without a verdict, so that the plan goes on, and then the event is refused.
 
         Raises:
             Rejected: the run is unknown, or the candidates can't be read.
@@ -84,9 +84,12 @@ class Quality:
         standing = await artifacts.find(name)
         if standing is None:
             standing = await self._commit_review(event, name, delivery.cause)
-        yield await announcement(artifacts, standing)
         review = await artifacts.manifest(standing)
-        if review.cause == delivery.cause and (fault := review.metadata.get(_UNREADABLE)):
+        if review.cause.event_id != delivery.cause.event_id:
+            # Another answer to the lease was reviewed. Announced under a second cause, its review would be new to everybody.
+            return
+        yield await announcement(artifacts, standing)
+        if fault := review.metadata.get(_UNREADABLE):
             raise Rejected(fault)
 
     async def on_plan_closed(self, event: PlanClosed, delivery: Delivery) -> Sequence[Event]:

@@ -37,7 +37,7 @@ from shared.store import open_store
 from shared.tables import Probe, read_samples, write_candidates, write_probes
 from shared.wire import to_wire
 from tests.examples import CAUSE, model, run_spec
-from tests.rooms import said, serving
+from tests.rooms import said, serving, settled
 
 CELL = CELLS[0]
 GENERATOR = GeneratorIdentity("rendered", "1.0.0", "replica-a")
@@ -82,7 +82,7 @@ class Stage:
     async def generate(self, asked_for: Lease, candidates: Sequence[Candidate], run_id: str = "r1") -> None:
         ref = await self.artifacts.put_bytes(write_candidates(candidates))
         event = CandidatesGenerated(run_id, 1, asked_for, ref, len(candidates), GENERATOR)
-        await self.say(Room.GENERATORS, event, f"{run_id} {asked_for.lease_id}")
+        await self.say(Room.GENERATORS, event, f"{run_id} {asked_for.lease_id} to {asked_for.kind}")
 
     @asynccontextmanager
     async def room(self) -> AsyncIterator[None]:
@@ -161,6 +161,20 @@ async def test_an_evaluator_that_is_away_delays_a_review_and_a_missing_checkpoin
                 letters = await list_dead(stage.bus)
     assert any("no such checkpoint" in letter.obituary.reason for letter in letters)
     assert len({(request.seed, len(request.questions)) for request in stage.evaluator.requests}) == 1
+
+
+async def test_of_two_kinds_that_answer_one_lease_the_first_counts(stage: Stage) -> None:
+    async with stage.room():
+        await stage.generate(lease(1), make_candidates(CELL, 6, 5, 0.5, 64))
+        await said(stage.bus, "r1", 2)
+        await stage.generate(replace(lease(1), kind="agentic"), make_candidates(CELL, 12, 8, 0.5, 64))
+        await settled(stage.bus)
+        await stage.generate(lease(2), make_candidates(CELL, 6, 9, 0.5, 64))
+        reviews = of_type(await said(stage.bus, "r1", 5), CandidatesReviewed)
+    assert [(review.lease.lease_id, review.lease.kind, len(review.verdicts)) for review in reviews] == [
+        (lease(1).lease_id, "rendered", 6),
+        (lease(2).lease_id, "rendered", 6),
+    ]
 
 
 async def test_a_review_that_a_crash_left_unsaid_is_announced_at_the_next_start(stage: Stage) -> None:

@@ -19,6 +19,7 @@ from shared.catalogue import Room
 from shared.dead_letters import list_dead
 from shared.domain import Candidate, GeneratorRegistration, Lease, Recipe
 from shared.events import CandidatesGenerated, Event, GenerationRequested
+from shared.history import consumer_lag
 from shared.publisher import publish_event
 from shared.registry import GeneratorRegistry
 from shared.runs import BusRuns
@@ -28,7 +29,7 @@ from shared.store import open_store
 from shared.tables import read_candidates
 from shared.wire import from_wire, to_wire
 from tests.examples import CAUSE, model, run_spec
-from tests.rooms import said
+from tests.rooms import eventually, said
 
 CELL = CELLS[4]
 
@@ -44,12 +45,12 @@ async def request(bus: Bus, asked: Lease, run_id: str = "r1") -> GenerationReque
 
 
 @asynccontextmanager
-async def generator(settings: RoomSettings) -> AsyncIterator[asyncio.Task[int]]:
-    own = RenderedSettings.model_validate(settings.model_dump() | {"announce_every_s": 0.2, "max_in_flight": 2})
+async def generator(settings: RoomSettings, announce_every_s: float = 0.2) -> AsyncIterator[tuple[asyncio.Task[int], asyncio.Event]]:
+    own = RenderedSettings.model_validate(settings.model_dump() | {"announce_every_s": announce_every_s, "max_in_flight": 2})
     stop = asyncio.Event()
     task = asyncio.create_task(run(Room.GENERATORS, own, build, stop))
     try:
-        yield task
+        yield task, stop
     finally:
         stop.set()
         assert await asyncio.wait_for(task, 20) == 0
@@ -118,7 +119,7 @@ async def test_a_lease_it_cannot_serve_becomes_a_dead_letter_and_the_next_one_is
 
 
 async def test_it_describes_itself_streams_candidates_and_drains(bus: Bus, settings: RoomSettings) -> None:
-    async with generator(settings) as task:
+    async with generator(settings) as (task, _):
         entry = await announced(bus)
         async with grpc.aio.insecure_channel(entry.grpc_address) as channel:
             stub = generator_pb2_grpc.GeneratorServiceStub(channel)
@@ -136,5 +137,28 @@ async def test_it_describes_itself_streams_candidates_and_drains(bus: Bus, setti
             assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
             assert (await stub.Drain(generator_pb2.DrainRequest())).num_open_leases == 0
+            assert [entry.is_draining for entry in await registry(bus).living()] in ([True], []), "known before the call is answered"
             assert await asyncio.wait_for(task, 20) == 0
+    assert await registry(bus).living() == []
+
+
+async def test_a_replica_that_is_stopped_says_so_at_once_and_finishes_what_it_holds(bus: Bus, settings: RoomSettings) -> None:
+    await BusRuns(bus).create(run_spec("r1"))
+    async with generator(settings, announce_every_s=5.0) as (task, stop):
+        assert not (await announced(bus)).is_draining
+        await request(bus, replace(lease(), num_candidates=1000, image_size_px=256))
+
+        async def is_held() -> bool:
+            return any(lag.kind == "rendered" and lag.num_in_flight for lag in await consumer_lag(bus))
+
+        await eventually(is_held)
+        stop.set()
+
+        async def is_draining() -> bool:
+            return [entry.is_draining for entry in await registry(bus).living()] == [True]
+
+        await eventually(is_draining)
+        assert not task.done()
+        assert (await generated(bus, 2)).num_candidates == 1000
+        assert await asyncio.wait_for(task, 20) == 0
     assert await registry(bus).living() == []
