@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import nats.errors
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from shared.bus import UNAVAILABLE, Bus
 from shared.cancellation import end
@@ -34,39 +34,35 @@ class Stored:
     payload: bytes
     sequence: int
     stored_at_ns: int
-    num_pending: int
-    """Matching messages behind it."""
 
 
-async def scan(
-    bus: Bus, stream: Stream, subjects: Sequence[str], *, from_ns: int = 0, headers_only: bool = False
-) -> AsyncGenerator[Stored, None]:
+async def scan(bus: Bus, stream: Stream, subjects: Sequence[str], *, headers_only: bool = False) -> AsyncGenerator[Stored, None]:
     """What a stream holds under some subjects, oldest first, up to its present end.
-
-    Args:
-        from_ns: leaves out what was stored earlier (ns since the epoch).
 
     Raises:
         Retryable: the broker is away.
     """
-    start = api.ConsumerConfig(opt_start_time=_datetime(from_ns), deliver_policy=api.DeliverPolicy.BY_START_TIME) if from_ns else None
-    try:
-        async with _reader(bus, stream, subjects, start or api.ConsumerConfig(), headers_only=headers_only) as (reader, num_pending):
-            while num_pending:
-                for stored in await _read(reader):
-                    num_pending = stored.num_pending
-                    yield stored
-    except (*UNAVAILABLE, APIError) as error:
-        raise Retryable(f"stream {stream.value} can't be read: {error!r}") from error
+    # Where the end is, the stream's leader knows: the reader may live with a server whose copy lags behind.
+    last = 0
+    for subject in subjects:
+        try:
+            last = max(last, (await bus.js.get_last_msg(stream.value, subject)).seq or 0)
+        except NotFoundError:
+            continue
+        except (*UNAVAILABLE, APIError) as error:
+            raise _unreadable(stream, error) from error
+    if last:
+        async with aclosing(_scan_to(last, bus, stream, subjects, api.ConsumerConfig(), headers_only=headers_only)) as messages:
+            async for stored in messages:
+                yield stored
 
 
 async def was_stored_before(bus: Bus, stream: Stream, subject: str, message_id: str, *, sequence: int, from_ns: int) -> bool:
-    """Whether a subject holds a message of that id before `sequence`: a repeat that came past the duplicate window."""
-    async with aclosing(scan(bus, stream, [subject], from_ns=from_ns, headers_only=True)) as messages:
+    """Whether a subject holds a message of that id before the one at `sequence`: a repeat that came past the duplicate window."""
+    start = api.ConsumerConfig(opt_start_time=_datetime(from_ns), deliver_policy=api.DeliverPolicy.BY_START_TIME)
+    async with aclosing(_scan_to(sequence, bus, stream, [subject], start, headers_only=True)) as messages:
         async for stored in messages:
-            if stored.sequence >= sequence:
-                return False
-            if stored.headers.get(MESSAGE_ID) == message_id:
+            if stored.sequence < sequence and stored.headers.get(MESSAGE_ID) == message_id:
                 return True
     return False
 
@@ -179,7 +175,7 @@ async def _pump(bus: Bus, stream: Stream, run_id: str, from_sequence: int, arriv
     while not bus.client.is_closed and not bus.closed.done():
         start = api.ConsumerConfig(opt_start_seq=from_sequence, deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE)
         try:
-            async with _reader(bus, stream, _subjects_of_run(stream, run_id), start) as (reader, _):
+            async with _reader(bus, stream, _subjects_of_run(stream, run_id), start) as reader:
                 while True:
                     for stored in await _read(reader, is_end_expected=True):
                         from_sequence = stored.sequence + 1
@@ -191,10 +187,30 @@ async def _pump(bus: Bus, stream: Stream, run_id: str, from_sequence: int, arriv
     arrivals.put_nowait(None)
 
 
+async def _scan_to(
+    last: int, bus: Bus, stream: Stream, subjects: Sequence[str], start: api.ConsumerConfig, *, headers_only: bool
+) -> AsyncGenerator[Stored, None]:
+    """Reads up to a message that is there."""
+    sequence = 0
+    try:
+        async with _reader(bus, stream, subjects, start, headers_only=headers_only) as reader:
+            while sequence < last:
+                for stored in await _read(reader):
+                    sequence = stored.sequence
+                    if sequence <= last:
+                        yield stored
+    except (*UNAVAILABLE, APIError) as error:
+        raise _unreadable(stream, error) from error
+
+
+def _unreadable(stream: Stream, error: Exception) -> Retryable:
+    return Retryable(f"stream {stream.value} can't be read: {error!r}")
+
+
 @asynccontextmanager
 async def _reader(
     bus: Bus, stream: Stream, subjects: Sequence[str], start: api.ConsumerConfig, *, headers_only: bool = False
-) -> AsyncIterator[tuple[JetStreamContext.PullSubscription, int]]:
+) -> AsyncIterator[JetStreamContext.PullSubscription]:
     config = start.evolve(
         name=f"reader-{uuid.uuid4().hex}",
         ack_policy=api.AckPolicy.NONE,
@@ -207,7 +223,7 @@ async def _reader(
     info = await bus.js.add_consumer(stream.value, config)
     reader = await bus.js.pull_subscribe_bind(consumer=info.name, stream=stream.value)
     try:
-        yield reader, info.num_pending or 0
+        yield reader
     finally:
         if bus.client.is_connected:
             await reader.unsubscribe()
@@ -224,7 +240,7 @@ async def _read(reader: JetStreamContext.PullSubscription, *, is_end_expected: b
     stored = []
     for message in messages:
         at = position(message)
-        stored.append(Stored(message.subject, message.headers or {}, message.data, at.sequence, at.stored_at_ns, at.num_pending))
+        stored.append(Stored(message.subject, message.headers or {}, message.data, at.sequence, at.stored_at_ns))
     return stored
 
 

@@ -108,6 +108,7 @@ def _streams(room: Room) -> Iterator[str]:
 def _consumers(room: Room) -> Iterator[str]:
     """Its durable consumers, and the passing readers with which it looks into a stream."""
     for stream in _used(room):
+        yield f"$JS.API.STREAM.MSG.GET.{stream.value}"
         for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE"):
             yield f"$JS.API.CONSUMER.{verb}.{stream.value}.*"
     for row in CATALOGUE:
@@ -121,7 +122,7 @@ def _buckets(room: Room) -> Iterator[str]:
     for name, (writers, readers) in BUCKETS.items():
         if room not in (*writers, *readers):
             continue
-        for verb in ("STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET"):
+        for verb in ("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.MSG.GET"):
             yield f"$JS.API.{verb}.KV_{name}"
         if room in writers:
             yield f"$KV.{name}.>"

@@ -1,0 +1,162 @@
+"""The broker of the cluster: three real servers under the configuration and the users that Kubernetes gives them."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.bus import Bus, connect
+from shared.catalogue import Room, Stream
+from shared.dead_letters import list_dead
+from shared.errors import Retryable
+from shared.events import Event, ModelUpdated
+from shared.history import scan
+from shared.ports import Cause, Delivery, compare_and_set
+from shared.publisher import publish_event
+from shared.runs import BusRuns
+from shared.settings import RoomSettings
+from tests.broker import NatsServer, free_port
+from tests.examples import evaluation_completed, model_updated, run_spec
+from tests.rooms import eventually, living_room, serving, settled, until
+from tests.settings import room_settings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+BINARY = Path(sys.executable).parent / "nats-server"
+NUM_EVENTS = 60
+
+
+class Cluster:
+    """Three servers on loopback, as `deploy/kubernetes` configures them; each may be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        shutil.copy(DEPLOY / "kubernetes" / "base" / "nats.conf", directory)
+        shutil.copy(DEPLOY / "nats" / "users.conf", directory)
+        self._directory = directory
+        self._ports = [free_port() for _ in range(3)]
+        self._route_ports = [free_port() for _ in range(3)]
+        self._monitoring_ports = [free_port() for _ in range(3)]
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.names = [f"nats-{index}" for index in range(3)]
+
+    def url(self, user: str) -> str:
+        """What a room has as SPIRAL_BUS_URL."""
+        return ",".join(f"nats://{user}:password-of-{user}@127.0.0.1:{port}" for port in self._ports)
+
+    def start(self, name: str) -> None:
+        index = self.names.index(name)
+        environment = {
+            **os.environ,
+            "NATS_SERVER_NAME": name,
+            "NATS_STORE_DIR": str(self._directory / name),
+            "NATS_ROUTE_PASSWORD": "password-of-route",
+            **{f"NATS_{room.name}_PASSWORD": f"password-of-{room.value}" for room in Room},
+            **{f"NATS_ROUTE_{i}": f"nats-route://route:password-of-route@127.0.0.1:{port}" for i, port in enumerate(self._route_ports)},
+        }
+        places = ["-a", "127.0.0.1", "-p", str(self._ports[index]), "-m", str(self._monitoring_ports[index])]
+        route = f"nats://route:password-of-route@127.0.0.1:{self._route_ports[index]}"
+        command = [str(BINARY), "-c", str(self._directory / "nats.conf"), *places, "--cluster", route]
+        with (self._directory / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def kill(self, name: str) -> None:
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait(timeout=20)
+
+    def stop(self) -> None:
+        for name in list(self._processes):
+            self.kill(name)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path / "cluster")
+    for name in cluster.names:
+        cluster.start(name)
+    yield cluster
+    cluster.stop()
+
+
+def settings_of(cluster: Cluster, directory: Path, user: str, **changes: object) -> RoomSettings:
+    server = NatsServer(directory / "unused")
+    changes = {"bus_url": cluster.url(user), "bus_replicas": 3, "start_timeout_s": 30.0, "publish_timeout_s": 20.0, **changes}
+    return room_settings(server, directory, **changes)
+
+
+@pytest.fixture
+async def operator(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Bus]:
+    async with connect(settings_of(cluster, tmp_path, "cli"), "operator") as bus:
+        await eventually_declared(bus)
+        yield bus
+
+
+async def eventually_declared(bus: Bus) -> None:
+    """As a room that starts does: tries while the cluster forms."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await bus.declare_streams()
+            except Retryable:
+                await asyncio.sleep(0.2)
+
+
+async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(cluster: Cluster, operator: Bus, tmp_path: Path) -> None:
+    handled: list[int] = []
+    written: list[int] = []
+
+    async def on_model_updated(event: ModelUpdated, _: Delivery) -> list[Event]:
+        handled.append(event.iteration)
+        return [evaluation_completed(event.run_id, event.iteration)]
+
+    async def say_all() -> None:
+        for number in range(NUM_EVENTS):
+            await publish_event(operator, Room.CLI, Cause(f"event-{number}", 1), model_updated("r1", number))
+
+    async def write_all() -> None:
+        bucket = await operator.bucket("ledgers")
+        for number in range(NUM_EVENTS):
+
+            async def add(value: bytes | None, number: int = number) -> tuple[bytes | None, None]:
+                numbers = (value or b"").split()
+                return (None if b"%d" % number in numbers else b" ".join([*numbers, b"%d" % number])), None
+
+            while True:
+                try:
+                    await compare_and_set(bucket, "numbers", add)
+                    break
+                except Retryable:
+                    await asyncio.sleep(0.1)
+            written.append(number)
+
+    await BusRuns(operator).create(run_spec("r1"))
+    async with living_room(settings_of(cluster, tmp_path, "evaluator"), {ModelUpdated: on_model_updated}) as living:
+        await serving(operator, Room.EVALUATOR)
+        leader = (await operator.js.stream_info(Stream.CONTROL.value)).cluster.leader
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(say_all())
+            tasks.create_task(write_all())
+            await until(lambda: len(handled) > NUM_EVENTS // 6 and len(written) > NUM_EVENTS // 6)
+            cluster.kill(leader)
+        await until(lambda: set(handled) == set(range(NUM_EVENTS)), 25)
+        cluster.start(leader)
+        await settled(operator)
+        assert not living.task.done(), "the room stays"
+
+    stored = [message.subject async for message in scan(operator, Stream.CONTROL, ["evaluation.completed.>"])]
+    assert len(stored) == NUM_EVENTS
+    assert await list_dead(operator) == []
+    entry = await (await operator.bucket("ledgers")).get("numbers")
+    assert entry is not None
+    assert [int(number) for number in entry.value.split()] == list(range(NUM_EVENTS))
+
+    async def has_three_copies_again() -> bool:
+        info = await operator.js.stream_info(Stream.CONTROL.value)
+        return len(info.cluster.replicas) == 2 and all(peer.current for peer in info.cluster.replicas)
+
+    await eventually(has_three_copies_again)
