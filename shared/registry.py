@@ -1,5 +1,6 @@
 """Which generators live: they announce themselves with a heartbeat, and who falls silent is gone. Which kinds the operator paused."""
 
+import re
 from collections.abc import Awaitable, Callable
 
 from shared import wire
@@ -10,6 +11,7 @@ from shared.telemetry import log
 
 BUCKET = "spiral_generators"
 PAUSED = "spiral_paused_kinds"
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 EXPIRY_S = 10.0
 """An entry lives so long after its last announcement: the heartbeat limit."""
 
@@ -20,6 +22,7 @@ class GeneratorRegistry:
     def __init__(self, bucket: Callable[[str, float], Awaitable[KeyValue]]) -> None:
         """Takes how to open a bucket by name and lifetime of its entries in seconds, 0 for ever (`Bus.bucket`)."""
         self._bucket = bucket
+        self._told = set[tuple[str, str]]()
 
     async def announce(self, registration: GeneratorRegistration) -> None:
         """Makes a replica known for the next ten seconds; repeat every few."""
@@ -38,9 +41,12 @@ class GeneratorRegistry:
             if entry is None:
                 continue
             try:
-                found.append(wire.decode(GeneratorRegistration, entry.value))
+                found.append(_checked(key, wire.decode(GeneratorRegistration, entry.value)))
             except Rejected as error:
-                log.warning("a generator's registration is malformed, so it gets no leases", key=key, reason=str(error))
+                # The planner asks every second.
+                if (complaint := (key, str(error))) not in self._told:
+                    self._told.add(complaint)
+                    log.warning("a generator's registration is malformed, so it gets no leases", key=key, reason=str(error))
         return found
 
     async def pause(self, kind: str) -> None:
@@ -54,6 +60,16 @@ class GeneratorRegistry:
     async def paused(self) -> frozenset[str]:
         """The kinds that are paused."""
         return frozenset(await (await self._bucket(PAUSED, 0.0)).keys())
+
+
+def _checked(key: str, registration: GeneratorRegistration) -> GeneratorRegistration:
+    """The registration, if its names can stand in subjects and keys and it is its own."""
+    maker = registration.generator
+    if not (_WORD.fullmatch(maker.kind) and _WORD.fullmatch(maker.instance_id)):
+        raise Rejected(f"kind {maker.kind!r} and instance_id {maker.instance_id!r} must be 1 to 64 letters, digits, '-' or '_'")
+    if key != _key(registration):
+        raise Rejected(f"it is that of {_key(registration)!r}")
+    return registration
 
 
 def _key(registration: GeneratorRegistration) -> str:

@@ -1,6 +1,7 @@
 """The `KeyValue` port on a real nats-server, and the entries that expire in it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from shared.bus import Bus
 from shared.domain import Cell, GeneratorIdentity, GeneratorRegistration, ImageCategory, QuestionType
 from shared.ports import Conflict, KeyValue, compare_and_set
 from shared.registry import GeneratorRegistry
+from shared.wire import encode
 from tests.rooms import eventually
 
 
@@ -84,7 +86,10 @@ async def test_what_is_no_registration_does_not_hide_the_others(bus: Bus) -> Non
     generators = GeneratorRegistry(bus.bucket)
     good = GeneratorRegistration(GeneratorIdentity("rendered", "1.0.0", "a"), (), 0.01, "", is_draining=False)
     await generators.announce(good)
-    await (await bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)).put("foreign.1", b"{}")
+    bucket = await bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)
+    await bucket.put("foreign.1", b"{}")
+    await bucket.put("rendered.b", encode(good))
+    await generators.announce(replace(good, generator=GeneratorIdentity("two.words", "1.0.0", "a")))
     assert await generators.living() == [good]
 
 

@@ -103,9 +103,9 @@ async def once_there(ask: Callable[[], Awaitable[Any]]) -> Any:
 
 async def main(make: Make = make_parquet) -> None:
     """Serves leases until SIGTERM."""
-    client = await nats.connect(
-        os.environ["SPIRAL_BUS_URL"], max_reconnect_attempts=-1, user_credentials=os.environ.get("SPIRAL_BUS_CREDENTIALS")
-    )
+    url = os.environ["SPIRAL_BUS_URL"]
+    user = urlsplit(url).username
+    client = await nats.connect(url, max_reconnect_attempts=-1, inbox_prefix=f"_INBOX.{user}" if user else "_INBOX")
     js = client.jetstream()
     identity = types_pb2.GeneratorIdentity(kind=KIND, version=VERSION, instance_id=uuid.uuid4().hex[:12])
     entry = generator_pb2.GeneratorRegistration(generator=identity, cells=CELLS, unit_cost_s=0.001)

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from services.planner.service import build as build_planner
 from services.planner.settings import PlannerSettings
+from services.quality.derivation import derive
+from services.quality.scene_description import Query, parse_scene
 from services.quality.service import build as build_quality
 from services.quality.settings import QualitySettings
 from shared.artifacts import Artifacts
@@ -32,13 +36,16 @@ from shared.runs import BusRuns
 from shared.runtime import run
 from shared.settings import RoomSettings
 from shared.store import open_store
-from shared.tables import Sample, read_samples, write_probes
+from shared.tables import CANDIDATES, Sample, read_samples, write_probes
+from tests.broker import NatsServer
 from tests.contract.s3_endpoint import KEY, SECRET, free_port, serve_s3
 from tests.examples import CAUSE
 from tests.rooms import eventually, serving
+from tests.settings import room_settings
 from tests.unit.planner.planted import REF, diagnosed, run_spec
 
 HERE = Path(__file__).parent
+README = HERE.parents[1] / "services" / "generators" / "README.md"
 PROTO = HERE.parents[1] / "proto" / "gen"
 CELLS = tuple(Cell(ImageCategory.ARCHITECTURAL, question_type) for question_type in QuestionType)
 COUNT = Cell(ImageCategory.ARCHITECTURAL, QuestionType.NUMERIC)
@@ -60,6 +67,8 @@ class Stage:
     bus: Bus
     settings: RoomSettings
     log: Path
+    generator_bus_url: str = ""
+    """Where the generator is a user of its own."""
 
     @contextmanager
     def generator(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -67,7 +76,7 @@ class Stage:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{PROTO}:{HERE}",
-            "SPIRAL_BUS_URL": self.settings.bus_url,
+            "SPIRAL_BUS_URL": self.generator_bus_url or self.settings.bus_url,
             "SPIRAL_STORE_URL": self.settings.store_url,
             "SPIRAL_ACK_WAIT_S": "1",
         }
@@ -181,6 +190,18 @@ def test_it_knows_the_proto_and_nothing_else_of_spiral() -> None:
         assert not {name.partition(".")[0] for name in imported} & {"shared", "services", "deploy", "tests"}
 
 
+def test_the_reference_names_the_columns_and_queries_that_quality_reads() -> None:
+    text = README.with_name("scene.md").read_text(encoding="utf-8")
+    columns, queries = text.split("## `spiral.scene/1`")
+    assert re.findall(r"^\| `(\w+)` \|", columns, re.MULTILINE) == CANDIDATES.names
+    rows = re.findall(r"^\| (`.*?) \|", queries, re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"\w+", row) if row != "`op`"]
+    known = [name for query in get_args(get_args(Query)[0]) for name in get_args(query.model_fields["op"].annotation)]
+    assert sorted(documented) == sorted(known)
+    (example,) = re.findall(r"```json\n(.*?)```", queries, re.DOTALL)
+    assert derive(parse_scene(example)) == 1
+
+
 async def test_from_the_registry_to_accepted_samples_and_a_clean_goodbye(stage: Stage) -> None:
     with stage.generator() as process:
         await stage.living()
@@ -204,6 +225,29 @@ async def test_on_an_s3_server(settings: RoomSettings, tmp_path: Path) -> None:
                     await stage.living()
                     await stage.ask()
                     check_whole(*await stage.sealed())
+
+
+async def test_as_a_user_of_its_own_with_the_permissions_that_the_readme_gives(tmp_path: Path) -> None:
+    (user,) = re.findall(r"^```\n(\{\n  user: thirdparty\n.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    users = f'NATS_THIRDPARTY_PASSWORD: "theirs"\nauthorization {{ users: [ {{ user: rooms, password: "ours" }}, {user} ] }}'
+    server = NatsServer(tmp_path / "nats", more=users)
+    server.start()
+    own = room_settings(server, tmp_path, bus_url=server.url.replace("//", "//rooms:ours@"))
+    try:
+        async with connect(own, "test") as bus:
+            await bus.declare_streams()
+            async with staged(bus, own, tmp_path) as stage:
+                stage.generator_bus_url = server.url.replace("//", "//thirdparty:theirs@")
+                with stage.generator() as process:
+                    await stage.living()
+                    await stage.ask()
+                    check_whole(*await stage.sealed())
+                    process.send_signal(signal.SIGTERM)
+                    assert await asyncio.to_thread(process.wait, 15) == 0
+                    await stage.living(0)
+                assert "iolation" not in stage.log.read_text()
+    finally:
+        server.stop()
 
 
 async def test_killed_with_a_lease_in_its_hands_and_started_again(stage: Stage, tmp_path: Path) -> None:

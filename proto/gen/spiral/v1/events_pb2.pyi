@@ -3,6 +3,14 @@
 isort:skip_file
 One message per event, in flow order. Subjects, producers and consumers stand in shared/catalogue.py.
 Every event carries run_id and the iteration that it belongs to (0 is the evaluation of the base model).
+
+On the bus an event is a JetStream message on `<subject>.<run_id>`, whose payload is the message in binary. Its headers:
+  ce-type           required: "spiral.v1." and the message's name.
+  ce-id             required: derived from what caused the event, so that an event that is said again has the same id and counts once.
+  Nats-Msg-Id       required: equal to ce-id.
+  ce-source, ce-time (RFC 3339), ce-specversion ("1.0"): for people and tools.
+  traceparent       optional: that of the cause.
+  Spiral-Caused-At  optional: when the stream stored the cause, in ns since the epoch. Without it readers look for a repeat each time.
 """
 
 from collections import abc as _abc
@@ -327,7 +335,9 @@ Global___CellQuota: _TypeAlias = CellQuota  # noqa: Y015
 
 @_typing.final
 class GenerationRequested(_message.Message):
-    """A small lease: make up to n candidates for one cell."""
+    """A small lease: make up to n candidates for one cell. On `generation.requested.<kind>.<run_id>` of the stream SPIRAL_WORK; the replicas of
+    a kind share the durable pull consumer `generators_<kind>_generation-requested`. services/generators/README.md says how to answer it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,7 +365,7 @@ Global___GenerationRequested: _TypeAlias = GenerationRequested  # noqa: Y015
 
 @_typing.final
 class CandidatesGenerated(_message.Message):
-    """A lease's candidates stand in the object store, with full provenance."""
+    """A lease's candidates stand in the object store, with full provenance. On `candidates.generated.<run_id>`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -366,13 +376,17 @@ class CandidatesGenerated(_message.Message):
     NUM_CANDIDATES_FIELD_NUMBER: _builtins.int
     GENERATOR_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
+    """Those of the request."""
     iteration: _builtins.int
     num_candidates: _builtins.int
+    """Rows; at most the lease's num_candidates. 0 is an answer too: the cell gets its next lease."""
     @_builtins.property
-    def lease(self) -> _types_pb2.Lease: ...
+    def lease(self) -> _types_pb2.Lease:
+        """As it was requested, with every field."""
+
     @_builtins.property
     def candidates(self) -> _types_pb2.ArtifactRef:
-        """Parquet, one row a candidate."""
+        """Parquet, one row a candidate; services/generators/scene.md describes the columns. It stands in the store before this is said."""
 
     @_builtins.property
     def generator(self) -> _types_pb2.GeneratorIdentity: ...

@@ -142,7 +142,7 @@ class Candidate(_message.Message):
     SCENE_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
     candidate_id: _builtins.str
-    """Lower-case hex sha256 over image, question, choices and answer."""
+    """Lower-case hex sha256 over image, question, choices and answer; no other candidate of the lease has it."""
     image: _builtins.bytes
     """PNG, JPEG or WEBP."""
     question: _builtins.str
@@ -150,9 +150,9 @@ class Candidate(_message.Message):
     tolerance: _builtins.float
     """Absolute tolerance for numeric answers, at least 0."""
     scene: _builtins.str
-    """JSON: for drawn scenes the scene description that the answer follows from."""
+    """JSON: for drawn scenes the scene description that the answer follows from ("spiral.scene/1", see services/generators/scene.md)."""
     provenance: _builtins.str
-    """JSON: generator, seed, tools, sources and licences."""
+    """JSON object: generator, seed, tools, sources, and "licence", which the dataset's card counts."""
     @_builtins.property
     def cell(self) -> _types_pb2.Cell: ...
     @_builtins.property
@@ -221,7 +221,7 @@ Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
 @_typing.final
 class GeneratorRegistration(_message.Message):
     """How a living replica makes itself known: the value under `<kind>.<instance_id>` in the key-value bucket `spiral_generators`, whose
-    entries vanish 10 s after they were last written. Write it every 3 s, and remove it on leaving.
+    entries vanish 10 s after they were last written. Write it every 3 s, and remove it on leaving. The planner makes the bucket.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

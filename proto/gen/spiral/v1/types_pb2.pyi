@@ -307,7 +307,9 @@ class ArtifactRef(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     NUM_BYTES_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """"spiral://KEY", KEY relative to the object store."""
+    """"spiral://KEY", KEY relative to the object store: the directory, or bucket and prefix. What is named by its content alone has the key
+    "blobs/sha256/<first two digits of its digest>/<digest>".
+    """
     sha256: _builtins.str
     """Lower-case hex."""
     num_bytes: _builtins.int
@@ -488,9 +490,11 @@ class GeneratorIdentity(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
+    """1 to 64 letters, digits, '-' and '_': it is a word of subjects and keys."""
     version: _builtins.str
     """Semantic version of the generator's own code."""
     instance_id: _builtins.str
+    """This process among its replicas; as for the kind."""
     def __init__(
         self,
         *,
