@@ -94,6 +94,18 @@ def say_more(message: Message, text: str = "of tomorrow") -> Message:
     return message
 
 
+def as_said(answer: Message, said: Message) -> Message:
+    """The answer without the fields that it spells out and `said` left to their defaults."""
+    for field, value in answer.ListFields():
+        if field.has_presence and not said.HasField(field.name):
+            answer.ClearField(field.name)
+        elif field.message_type is not None:
+            theirs = getattr(said, field.name)
+            for part, other in zip(value, theirs, strict=True) if field.is_repeated else [(value, theirs)]:
+                as_said(part, other)
+    return answer
+
+
 def without_added(message: Message, kept: frozenset[str]) -> Message:
     """The same message, its additions left only in parts of the types named in `kept`."""
     if message.DESCRIPTOR.name not in kept:
