@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.message import Message
 
+from services.attributor.service import build as build_attributor
+from services.attributor.settings import AttributorSettings
 from services.generators.rendered.candidates import CELLS, make_candidates
 from services.generators.rendered.service import build as build_generator
 from services.generators.rendered.settings import RenderedSettings
@@ -27,7 +30,7 @@ from shared.catalogue import CATALOGUE, Room, Stream
 from shared.dead_letters import list_dead, replay_dead
 from shared.domain import ClosingReason, GeneratorIdentity, Lease, Recipe
 from shared.envelope import Consequences
-from shared.events import CandidatesGenerated, Event, GenerationRequested, MixturePlanned, PlanClosed, WeaknessReport
+from shared.events import CandidatesGenerated, Event, GenerationRequested, MixturePlanned, ModelUpdated, PlanClosed, WeaknessReport
 from shared.history import scan
 from shared.manifest import Manifest, manifest_of, manifest_text
 from shared.presence import BUCKET as PRESENCE
@@ -37,11 +40,13 @@ from shared.runs import BusRuns
 from shared.runtime import run
 from shared.settings import RoomSettings
 from shared.store import open_store
-from shared.tables import Probe, write_candidates, write_probes
+from shared.tables import Probe, write_answers, write_candidates, write_probes
 from tests.contract_versions import say_more, tomorrow
-from tests.examples import CAUSE, artifact, model, run_spec
+from tests.examples import CAUSE, artifact, evaluation_completed, model, run_spec
 from tests.integration.newer_room import newer_source
 from tests.rooms import eventually, living_room
+from tests.unit.attributor.planted import planted_answers
+from tests.unit.evaluator.asking import DELIVERY, TablePolicy, desk, probe
 from tests.unit.planner.planted import diagnosed
 
 NEWER = tomorrow()
@@ -83,6 +88,7 @@ async def first_heard(bus: Bus, message: type[Event]) -> Any:
 async def rooms(settings: RoomSettings, *wanted: Room) -> AsyncIterator[None]:
     """Runs rooms until the block is left."""
     known: dict[Room, tuple[type[Any], Any]] = {
+        Room.ATTRIBUTOR: (AttributorSettings, build_attributor),
         Room.PLANNER: (PlannerSettings, build_planner),
         Room.GENERATORS: (RenderedSettings, build_generator),
         Room.QUALITY: (QualitySettings, build_quality),
@@ -163,6 +169,24 @@ async def test_quality_hands_a_newer_lease_and_its_maker_on_whole(bus: Bus, sett
         await tell(bus, Room.GENERATORS, event, newer.SerializeToString())
         reviewed = await first_heard(bus, _event("CandidatesReviewed"))
     assert (reviewed.lease, reviewed.generator) == (newer.lease, newer.generator)
+
+
+async def test_attributor_and_evaluator_hand_a_newer_model_on_whole(
+    bus: Bus, settings: RoomSettings, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    rows = planted_answers(np.random.default_rng(1), dict.fromkeys(CELLS[:2], 0.5))
+    event = replace(evaluation_completed("r1"), answers=await artifacts.put_bytes(write_answers(rows)))
+    newer: Any = as_newer(event)
+    async with rooms(settings, Room.ATTRIBUTOR):
+        await tell(bus, Room.EVALUATOR, event, newer.SerializeToString())
+        report = await first_heard(bus, WeaknessReport)
+    assert (report.model, report.answers) == (newer.model, newer.answers)
+
+    async with desk(tmp_path, [probe("a")]) as made:
+        updated: Any = as_newer(made.event)
+        evaluator = made.evaluator(TablePolicy(lambda *_: "3"))
+        (completed,) = await evaluator.on_model_updated(wire.decode(ModelUpdated, updated.SerializeToString()), DELIVERY)
+    assert NEWER.message("EvaluationCompleted").FromString(wire.encode(completed)).model == updated.model  # type: ignore[attr-defined]
 
 
 @contextmanager
