@@ -33,6 +33,7 @@ class BrokerLink:
         first = urlsplit(settings.bus_url.split(",")[0])
         # A name without a password is a token, which is a secret.
         self._user = first.username if first.password else None
+        self._password = first.password
         self._last_error: Exception | None = None
         self._is_made = self._is_closing = False
 
@@ -58,6 +59,9 @@ class BrokerLink:
                 ping_interval=20,
                 pending_size=16 * 1024 * 1024,
                 user_credentials=settings.bus_credentials,
+                # Also for servers of a cluster that we are told of, whose addresses name nobody.
+                user=self._user,
+                password=self._password,
                 # Answers come where no other user of the broker may listen.
                 inbox_prefix=f"_INBOX.{self._user}" if self._user else "_INBOX",
             )

@@ -5,7 +5,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError, NoStreamResponseError
 from nats.js.kv import KeyValue as Store
 
-from shared.errors import OutOfSpace, Retryable
+from shared.errors import BadConfiguration, OutOfSpace, Retryable, SpiralError
 from shared.ports import Conflict, Entry
 
 _AWAY = (
@@ -17,8 +17,8 @@ _AWAY = (
     OSError,
 )
 
-
 _INSUFFICIENT_RESOURCES = 10023
+_NO_SUITABLE_PEERS, _NOT_CLUSTERED = 10005, 10074
 
 
 def full_of(error: Exception) -> OutOfSpace | None:
@@ -28,6 +28,18 @@ def full_of(error: Exception) -> OutOfSpace | None:
     return OutOfSpace(
         "the broker's storage is full: give JetStream more (max_file_store) or free some; the work is taken up again by itself"
     )
+
+
+def uncopied_of(what: str, error: Exception, num_replicas: int) -> SpiralError | None:
+    """What to say where an error means that the broker has no place for so many copies."""
+    code = error.err_code if isinstance(error, APIError) else None
+    if code == _NOT_CLUSTERED:
+        return BadConfiguration(
+            f"{what} can't have {num_replicas} copies, for the broker is a single server: set SPIRAL_BUS_REPLICAS=1, or name a cluster"
+        )
+    if code == _NO_SUITABLE_PEERS:
+        return Retryable(f"{what} can't have {num_replicas} copies yet: too few of the broker's servers are up")
+    return None
 
 
 class Bucket:
@@ -104,10 +116,11 @@ class Bucket:
 
 
 async def open_bucket(js: JetStreamContext, name: str, *, ttl_s: float, num_replicas: int) -> Bucket:
-    """A bucket of that name, made where it does not exist.
+    """A bucket of that name, made where it does not exist; one with fewer copies gets more.
 
     Raises:
         Retryable: the broker is away.
+        BadConfiguration: the broker can't keep so many copies.
     """
     try:
         try:
@@ -117,6 +130,8 @@ async def open_bucket(js: JetStreamContext, name: str, *, ttl_s: float, num_repl
             store = await js.create_key_value(
                 bucket=name, history=1, ttl=ttl_s or None, storage=api.StorageType.FILE, replicas=num_replicas, direct=False
             )
+        if num_replicas > 1 and ((config := (await js.stream_info(f"KV_{name}")).config).num_replicas or 1) < num_replicas:
+            await js.update_stream(config.evolve(num_replicas=num_replicas))
     except (TimeoutError, *_AWAY, APIError) as error:
-        raise Retryable(f"bucket {name}: {error!r}") from error
+        raise uncopied_of(f"bucket {name}", error, num_replicas) or Retryable(f"bucket {name}: {error!r}") from error
     return Bucket(js, store, name)

@@ -10,9 +10,9 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from shared.broker_link import BrokerLink
-from shared.buckets import Bucket, full_of, open_bucket
+from shared.buckets import Bucket, full_of, open_bucket, uncopied_of
 from shared.catalogue import EventType, Stream, consumer_subject, durable_name, stream_subjects
-from shared.errors import BadConfiguration, OutOfSpace, Rejected, Retryable
+from shared.errors import BadConfiguration, OutOfSpace, Rejected, Retryable, SpiralError
 from shared.replies import Replies
 from shared.settings import RoomSettings
 from shared.telemetry import log
@@ -73,6 +73,8 @@ class Bus:
                 # A newer version of the catalogue may have more subjects: they stay when an older room starts beside it.
                 bound = standing.subjects or []
                 wanted.subjects = [*bound, *(subject for subject in stream_subjects(stream) if subject not in bound)]
+                # Whoever asks for fewer copies, say the operator from outside, takes none away.
+                wanted.num_replicas = max(self._settings.bus_replicas, standing.num_replicas or 1)
                 if not _agree(standing, wanted):
                     log.warning("stream differs from the catalogue, repairing it", stream=stream.value)
                     await self.js.update_stream(wanted)
@@ -106,11 +108,13 @@ class Bus:
             raise self._refused(f"consumer {durable} of {row.stream.value}", error) from error
         return durable
 
-    def _refused(self, what: str, error: Exception) -> BadConfiguration | Retryable:
+    def _refused(self, what: str, error: Exception) -> SpiralError:
         if self._link.denials:
             return BadConfiguration(f"{what} can't be declared: {self._link.denials[-1]}")
         if not isinstance(error, APIError) or isinstance(error, ServiceUnavailableError):
             return Retryable(f"{what} can't be declared: {error!r}")
+        if (uncopied := uncopied_of(what, error, self._settings.bus_replicas)) is not None:
+            return uncopied
         return BadConfiguration(
             f"{what} stands otherwise than Spiral needs it and can't be changed in place: {error.description}. Rename or remove it."
         )
