@@ -1,7 +1,7 @@
 # Spiral: `make run` and `make test` do all the set-up that they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run compose-env test e2e wheels chaos check fmt bench proto release-contract base-model lock clean
+.PHONY: help setup run compose-env test test-s3 e2e wheels chaos check fmt bench proto release-contract base-model lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +21,7 @@ export GOMP_SPINCOUNT := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv and install everything, pinned by requirements.lock
 
@@ -52,6 +52,12 @@ e2e: setup ## Build the images and run the real compose stack to its report (nee
 wheels: setup ## Put torch's wheel, as .venv got it, where image builds look for wheels first
 	@ls deploy/wheels/torch-*.whl >/dev/null 2>&1 || $(BIN)/python -m pip download --quiet --no-deps --dest deploy/wheels \
 		$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+
+# Of the user's bucket only keys below spiral-test-... are touched, and they are removed.
+test-s3: setup ## Run the store's contract suite on a server of yours: make test-s3 S3_URL=s3://KEY:SECRET@host:port/bucket
+	@test -n "$(S3_URL)" || { echo "make test-s3 S3_URL=s3://KEY:SECRET@host:port/bucket (s3+https:// for TLS, ?region=... where it matters)"; exit 2; }
+	@SPIRAL_TEST_S3_URL='$(S3_URL)' $(BIN)/python -m pytest tests/contract/test_store.py tests/contract/test_store_s3_faults.py \
+		tests/contract/test_artifacts.py -k "s3 or wrong_urls" $(ARGS)
 
 chaos: setup ## Kill every room and the broker at random moments of a small run, ten times over
 	SPIRAL_CHAOS_ROUNDS=10 $(BIN)/python -m pytest tests/chaos $(ARGS)

@@ -1,4 +1,6 @@
-"""The object store on S3 (MinIO, AWS, Ceph, SeaweedFS, rclone and the like), with the plain calls that all of them know.
+"""The object store on S3 (MinIO, AWS, Ceph, SeaweedFS, rclone and the like), with the plain calls that all of them know: HeadBucket,
+CreateBucket, PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload, GetObject, HeadObject,
+ListObjectsV2 and DeleteObject, with path-style addresses and version 4 signatures.
 
 An upload killed half-way leaves no visible object, but S3 keeps its parts until they are aborted: give the bucket a life-cycle rule that
 aborts incomplete multipart uploads after a day.
@@ -7,6 +9,7 @@ aborts incomplete multipart uploads after a day.
 import asyncio
 import hashlib
 import math
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvA
 from minio.error import MinioException
 
 from shared.durable_files import CHUNK_BYTES, place, stage
-from shared.errors import BadConfiguration, DigestMismatch, NotFound
+from shared.errors import BadConfiguration, DigestMismatch, NotFound, Rejected
 from shared.object_keys import check_key
 from shared.store_s3_errors import Unavailable, error_of, error_of_answer
 
@@ -33,6 +36,8 @@ PART_BYTES = 8 << 20
 _MAX_PARTS = 9_000
 _NUM_PARALLEL_PARTS = 4
 _NUM_ATTEMPTS = 5
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 T = TypeVar("T")
 
@@ -61,6 +66,8 @@ class Location:
             port = parts.port
         except ValueError as error:
             raise BadConfiguration("SPIRAL_STORE_URL has no valid port: write s3://KEY:SECRET@host:port/bucket") from error
+        if bucket and not _BUCKET.fullmatch(bucket):
+            raise BadConfiguration(f"SPIRAL_STORE_URL: {bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens")
         if not parts.hostname or not bucket:
             raise BadConfiguration("SPIRAL_STORE_URL must name a host and a bucket: write s3://KEY:SECRET@host:port/bucket")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -105,7 +112,12 @@ class S3Store:
         self._client = Minio(
             location.endpoint, secure=location.is_secure, region=location.region, credentials=location.provider, http_client=self._http
         )
-        await self._call(self._see_to_bucket)
+        try:
+            await self._call(self._see_to_bucket)
+        except Rejected as error:
+            raise BadConfiguration(
+                f"{error}: SPIRAL_STORE_URL may say s3:// where the server speaks TLS (s3+https://), or name a wrong ?region="
+            ) from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

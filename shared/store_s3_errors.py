@@ -1,6 +1,7 @@
 """What an S3 server's refusals mean for us, and what the operator should do about each."""
 
 import re
+import ssl
 
 from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
@@ -29,6 +30,7 @@ _BUSY = {
     "ConditionalRequestConflict",
     "NoSuchUpload",
 }
+_NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "InsufficientCapacity"}
 
 
@@ -42,7 +44,14 @@ def error_of(error: MinioException | HTTPError, where: str) -> SpiralError:
         # An answer whose content type is not exactly application/xml: its status and body stand in the text.
         status = re.search(r"Response code: (\d+)", str(error))
         return error_of_answer(int(status.group(1)) if status else 500, str(error), where, "")
-    return Unavailable(f"no answer from {where} ({type(error).__name__}): is it running and reachable, and is SPIRAL_STORE_URL right?")
+    cause = getattr(error, "reason", None) or error
+    while isinstance(cause, HTTPError) and cause.args and isinstance(cause.args[-1], Exception):
+        cause = cause.args[-1]
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return BadConfiguration(f"the certificate of {where} is not trusted ({cause.verify_message}): set SSL_CERT_FILE to its authority's")
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        return BadConfiguration(f"{where} does not speak TLS: write SPIRAL_STORE_URL with s3:// instead of s3+https://")
+    return Unavailable(f"no answer from {where} ({type(cause).__name__}): is it running and reachable, and is SPIRAL_STORE_URL right?")
 
 
 def error_of_answer(status: int, body: str, where: str, key: str) -> SpiralError:
@@ -69,5 +78,5 @@ def _error_of_code(status: int, code: str, message: str, where: str, key: str) -
     if code in _BUSY or status in (408, 409, 429) or status >= 500:
         return Unavailable(f"{where} can't answer at the moment, it says {said}")
     if code in _BAD_CREDENTIALS or status in (401, 403):
-        return BadConfiguration(f"{where} refuses us, it says {said}: check the key, the secret and what they are allowed to do")
+        return BadConfiguration(f"{where} refuses us, it says {said}: check key, secret, what they may do, region and clock")
     return Rejected(f"{where} refuses {key!r}, it says {said}")

@@ -1,11 +1,17 @@
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from minio import Minio
+from minio.error import MinioException
 
 from shared.store import ObjectStore, open_store_url
+from shared.store_s3 import Location
 from tests.contract.s3_endpoint import KEY, SECRET, free_port, serve_s3
 
 
@@ -24,12 +30,28 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["directory", "s3"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh, empty store."""
+async def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A fresh, empty store, of which nothing is left afterwards."""
     if request.param == "directory":
-        return f"file://{tmp_path}/store"
-    base: str = request.getfixturevalue("s3_url")
-    return f"{base}/{uuid.uuid4().hex}"
+        yield f"file://{tmp_path}/store"
+        return
+    parts = urlsplit(request.getfixturevalue("s3_url"))
+    url = parts._replace(path=f"{parts.path.rstrip('/')}/spiral-test-{uuid.uuid4().hex}").geturl()
+    yield url
+    async with open_store_url(url) as opened:
+        for key in await opened.keys(""):
+            await opened.delete(key)
+    await asyncio.to_thread(abort_uploads, url)
+
+
+def abort_uploads(url: str) -> None:
+    """Gives up what killed writers left half uploaded, which S3 would keep for good."""
+    at = Location.parse(url)
+    client = Minio(at.endpoint, secure=at.is_secure, region=at.region, credentials=at.provider)
+    # rclone knows no list of uploads, and refuses.
+    with suppress(MinioException):
+        for upload in client._list_multipart_uploads(at.bucket, prefix=at.prefix).uploads:
+            client._abort_multipart_upload(at.bucket, upload.object_name, upload.upload_id)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ DIGEST = hashlib.sha256(PAYLOAD).hexdigest()
 async def network(s3_url: str) -> AsyncIterator[FaultyNetwork]:
     parts = urlsplit(s3_url)
     assert parts.hostname
+    if parts.scheme == "s3+https":
+        pytest.skip("the faulty network can't forward TLS under another name")
     async with faulty_network(parts.hostname, parts.port or 80) as opened:
         yield opened
 
@@ -29,9 +31,14 @@ async def network(s3_url: str) -> AsyncIterator[FaultyNetwork]:
 @pytest.fixture
 async def store(s3_url: str, network: FaultyNetwork) -> AsyncIterator[ObjectStore]:
     parts = urlsplit(s3_url)
-    through = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{network.port}", path=f"{parts.path}/{uuid.uuid4().hex}")
+    through = parts._replace(
+        netloc=f"{parts.username}:{parts.password}@127.0.0.1:{network.port}", path=f"{parts.path}/spiral-test-{uuid.uuid4().hex}"
+    )
     async with open_store_url(through.geturl()) as opened:
         yield opened
+        network.num_to_cut = 0
+        for key in await opened.keys(""):
+            await opened.delete(key)
 
 
 async def test_parts_of_a_large_file_go_at_the_same_time(store: ObjectStore, network: FaultyNetwork, tmp_path: Path) -> None:
