@@ -77,7 +77,7 @@ def give_up(plan: PlanLedger, routes: Routes, hopeless: Collection[Cell]) -> Pla
         return plan
     if not any(cell.is_waiting for cell in plan.cells):
         return plan
-    cells = (replace(cell, is_served=False, budget=cell.num_asked) if cell.is_waiting else cell for cell in plan.cells)
+    cells = (replace(cell, is_served=False) if cell.is_waiting else cell for cell in plan.cells)
     return _settled(replace(plan, cells=tuple(cells)), routes, None)
 
 
