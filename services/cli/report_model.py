@@ -1,10 +1,9 @@
 """What a report says, as values; `spiral report --json` prints them under the schema "spiral.report/1" (see README.md here)."""
 
-import dataclasses
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from services.cli.plain import plain
 from shared.domain import Cell, Interval
 
 SCHEMA = "spiral.report/1"
@@ -156,20 +155,4 @@ class Report:
 
 def to_json(report: Report) -> dict[str, Any]:
     """The report as JSON values, with its schema named first."""
-    return {"schema": SCHEMA, **_plain(report)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Cell):
-        return {"category": value.category.value, "question_type": value.question_type.value}
-    if isinstance(value, StrEnum):
-        return value.value
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, float):
-        return round(value, 6)
-    return value
+    return {"schema": SCHEMA, **plain(report, num_digits=6)}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.cli.plain import plain
 from shared.domain import Cell, CellWeight, ImageCategory, QuestionType, Strategy
 from shared.errors import BadConfiguration
 from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, TrainingSpec
@@ -181,8 +182,8 @@ def settings_digest(settings: RunSettings, *, model_digest: str, probes_digest: 
         "probes": probes_digest,
         "seed": settings.seed,
         "num_iterations": settings.num_iterations,
-        "counts": None if settings.probes else dataclasses.asdict(settings.counts),
-        **{name: dataclasses.asdict(getattr(settings, name)) for name in ("evaluation", "planning", "quality", "training")},
+        "counts": None if settings.probes else plain(settings.counts),
+        **{name: plain(getattr(settings, name)) for name in ("evaluation", "planning", "quality", "training")},
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -84,9 +84,9 @@ async def test_console_shows_rooms_generators_and_dead_letters(stack: LocalStack
     assert (room["pid"], room["health"], room["grpc_address"]) == (child.pid, "SERVING", child.address)
     assert [consumer["subject"] for consumer in status["consumers"]] == ["generation.requested"]
 
-    (generator,) = (await spiral("generators", "--json", *state)).json()["generators"]
-    assert generator["kind"] == "rendered"
-    assert len(generator["cells"]) >= 24
+    generators = (await spiral("generators", "--json", *state)).json()
+    (kind,) = generators["kinds"]
+    assert (generators["schema"], kind["kind"], kind["state"], len(kind["cells"])) == ("spiral.generators/2", "rendered", "serving", 24)
 
     await session.bus.publish("generation.requested.rendered.nobody", b"\xff garbage", {"ce-id": "x", "Nats-Msg-Id": "x"})
     async with asyncio.timeout(20):
@@ -127,8 +127,8 @@ async def test_a_run_is_prepared_once_goes_on_after_an_interruption_and_ends_wit
     await read_until(second, "model mine/0 stands")
     assert await session.runs.get("mine") == spec
     await finish_run(session, exam)
-    out, _ = await asyncio.wait_for(second.communicate(), 60)
-    assert second.returncode == 0
+    out, err = await asyncio.wait_for(second.communicate(), 60)
+    assert second.returncode == 0, err.decode()
     assert "exam gain, champion over base: +" in out.decode()
     assert (tmp_path / "state" / "reports" / "mine" / "report.html").is_file()
     said = [record.event for record in await read_records(session, "mine")]

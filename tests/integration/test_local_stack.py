@@ -75,7 +75,8 @@ async def test_a_killed_stack_leaves_no_process_and_its_directory_is_free(tmp_pa
     process.kill()
     await process.wait()
     await until(lambda: not runs(info.broker_pid))
-    assert load_stack(tmp_path / "state") is None
+    # A process may look ended while its last thread still lets go of its files.
+    await until(lambda: load_stack(tmp_path / "state") is None)
     async with LocalStack(tmp_path / "state", rooms=()) as stack:
         assert stack.info.bus_url == info.bus_url
 
@@ -115,6 +116,36 @@ async def test_a_room_that_is_killed_serves_again_at_its_address(tmp_path: Path)
         assert room.address == former.address
         assert load_stack(tmp_path / "state") == stack.info
     assert not runs(room.pid)
+
+
+async def test_a_drained_generator_stays_gone_until_the_stack_is_started_anew(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with LocalStack(tmp_path / "state", rooms=("generators.rendered",), announce=said.append) as stack:
+        await stack.ready(60)
+        well = asyncio.create_task(stack.wait())
+        (former,) = stack.info.rooms
+        assert former.pid is not None
+        os.kill(former.pid, signal.SIGTERM)
+        await until(lambda: stack.info.rooms[0].has_left, 20)
+        assert load_stack(tmp_path / "state") == stack.info
+        assert (stack.info.rooms[0].pid, stack.info.rooms[0].num_restarts) == (None, 0)
+        await stack.ready(5)
+        assert not well.done()
+        well.cancel()
+    assert "is not started again" in said[0]
+    async with LocalStack(tmp_path / "state", rooms=("generators.rendered",)) as stack:
+        assert not stack.info.rooms[0].has_left
+        assert runs(stack.info.rooms[0].pid)
+
+
+async def test_a_room_that_may_not_leave_comes_back_also_after_exit_code_0(tmp_path: Path) -> None:
+    child = a_child(tmp_path, "import time; time.sleep(0.2)")
+    await child.start()
+    keeper = asyncio.create_task(child.keep_running(lambda text: None))
+    await until(lambda: child.num_restarts == 1)
+    keeper.cancel()
+    await child.stop(5.0)
+    assert not child.has_left
 
 
 async def test_a_room_that_is_never_ready_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from services.cli.run_settings import (
     read_fixed_weights,
     settings_digest,
 )
-from shared.domain import Cell, ImageCategory, QuestionType, Strategy
+from shared.domain import Cell, CellWeight, ImageCategory, QuestionType, Strategy
 from shared.errors import BadConfiguration
 from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, TrainingSpec
 
@@ -96,5 +96,8 @@ def test_the_digest_follows_settings_and_inputs(checkpoint: Path) -> None:
     digest = settings_digest(settings(), model_digest=model, probes_digest="p")
     assert digest == settings_digest(settings(model=Path("elsewhere")), model_digest=model, probes_digest="p")
     assert digest != settings_digest(settings(seed=1), model_digest=model, probes_digest="p")
+    weights = (CellWeight(Cell(ImageCategory.MAP, QuestionType.TEXT), 1.0),)
+    fixed = settings(planning=PlanningSpec(strategy=Strategy.FIXED, fixed_weights=weights))
+    assert digest != settings_digest(fixed, model_digest=model, probes_digest="p")
     (checkpoint / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     assert directory_digest(checkpoint) != model
