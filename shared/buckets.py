@@ -124,14 +124,25 @@ async def open_bucket(js: JetStreamContext, name: str, *, ttl_s: float, num_repl
     """
     try:
         try:
-            store = await js.key_value(name)
-        except BucketNotFoundError:
-            # Two rooms may make it at the same time; with equal properties both succeed.
-            store = await js.create_key_value(
-                bucket=name, history=1, ttl=ttl_s or None, storage=api.StorageType.FILE, replicas=num_replicas, direct=False
-            )
-        if num_replicas > 1 and ((config := (await js.stream_info(f"KV_{name}")).config).num_replicas or 1) < num_replicas:
-            await js.update_stream(config.evolve(num_replicas=num_replicas))
+            store = await _open(js, name, ttl_s, num_replicas)
+        except TimeoutError:
+            # A stream that another room is just making has no leader yet, and nobody else answers for it.
+            store = await _open(js, name, ttl_s, num_replicas)
     except (TimeoutError, *_AWAY, APIError) as error:
         raise uncopied_of(f"bucket {name}", error, num_replicas) or Retryable(f"bucket {name}: {error!r}") from error
     return Bucket(js, store, name)
+
+
+async def _open(js: JetStreamContext, name: str, ttl_s: float, num_replicas: int) -> Store:
+    try:
+        store = await js.key_value(name)
+    except BucketNotFoundError:
+        # Two rooms may make it at the same time; with equal properties both succeed.
+        return await js.create_key_value(
+            bucket=name, history=1, ttl=ttl_s or None, storage=api.StorageType.FILE, replicas=num_replicas, direct=False
+        )
+    if num_replicas > 1:
+        config = (await js.stream_info(f"KV_{name}")).config
+        if (config.num_replicas or 1) < num_replicas:
+            await js.update_stream(config.evolve(num_replicas=num_replicas))
+    return store

@@ -15,13 +15,14 @@ from services.generators.rendered.candidates import CELLS, KIND, MAX_CANDIDATES,
 from services.generators.rendered.settings import RenderedSettings
 from shared.artifacts import Artifacts
 from shared.domain import ArtifactRef, Candidate, Cell, GeneratorIdentity, GeneratorRegistration, Lease
-from shared.errors import Rejected
+from shared.errors import Rejected, Retryable
 from shared.events import CandidatesGenerated, Event, GenerationRequested
 from shared.ports import Cause, Delivery
 from shared.registry import GeneratorRegistry
 from shared.run_spec import RunSpec
 from shared.service import Ports, Service, Servicer
 from shared.tables import write_candidates
+from shared.telemetry import log
 from shared.wire import from_wire, to_wire
 from shared.wire_json import from_json, to_json
 
@@ -126,11 +127,14 @@ class Attendance:
         await self._registry.announce(self.entry)
 
     async def beat(self, ports: Ports) -> None:
-        """Announces until cancelled, then withdraws."""
+        """Announces until cancelled, then withdraws; a broker that is away is no reason to end."""
         self.entry = replace(self.entry, grpc_address=ports.grpc_address())
         try:
             while True:
-                await self._registry.announce(self.entry)
+                try:
+                    await self._registry.announce(self.entry)
+                except Retryable as error:
+                    log.debug("announcement not heard", reason=str(error))
                 await asyncio.sleep(self._every_s)
         finally:
             await self._registry.withdraw(self.entry)
