@@ -22,8 +22,14 @@ $install $torch ".[$1]"
 
 cd /venv/lib/python3.11/site-packages
 find . -type d \( -name tests -o -name test -o -name SelfTest \) -not -path './torch/*' -prune -exec rm -rf {} +
-find . -type f \( -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.a' \) -not -path './torch/*' -delete
-rm -rf numpy/f2py numpy/_core/include torch/test
+find . -type f \( -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.[ac]' \) -not -path './torch/*' -delete
+rm -rf numpy/_core/include torch/test Crypto/PublicKey PIL/_avif.* pillow.libs/libavif-* matplotlib/mpl-data/sample_data fontTools/misc/*.so
+if [ -d matplotlib ]; then
+  # The report's plots are PNG in one typeface.
+  find matplotlib/mpl-data/fonts -type f -not -name 'DejaVuSans*' -delete
+  find fontTools -mindepth 1 -maxdepth 1 -type d -not -name '_*' -not -name misc -exec rm -rf {} +
+  find pygments/lexers -type f -name '*.py*' -not -name '_*' -not -name 'python*' -not -name 'special*' -delete
+fi
 if [ -d pyarrow ]; then
   cd pyarrow
   rm -rf include src _flight.* _s3fs.* _gcsfs.* _azurefs.* _hdfs.* _orc.* _substrait.* libarrow_flight* libarrow_python_flight* libarrow_s3*

@@ -10,6 +10,8 @@ rm -rf \
   "$stdlib"/site-packages/* /usr/lib/python3/dist-packages/* /usr/share/python-wheels /usr/local/bin/pip* /usr/bin/pip* \
   /usr/lib/*/gconv /usr/lib/*/perl-base /usr/bin/perl* /usr/lib/apt /usr/lib/*/libapt-* /usr/bin/apt* /usr/bin/dpkg* /usr/lib/dpkg \
   /usr/sbin/* /usr/share/doc /usr/share/info /usr/share/locale /usr/share/man /usr/share/lintian /usr/share/bash-completion /usr/share/perl5 \
+  /usr/share/zoneinfo /usr/lib/*/libgnutls.so* /usr/lib/*/libp11-kit.so* /usr/lib/*/libunistring.so* /usr/lib/*/libgcrypt.so* \
+  /usr/lib/*/libsystemd.so* /usr/lib/*/libdb-* /usr/bin/openssl \
   /var/cache/* /var/lib/apt /var/lib/dpkg /var/log/* /etc/apt /root/.cache
 find "$stdlib" -name __pycache__ -prune -exec rm -rf {} +
 find / -xdev -type f -perm /6000 -exec chmod a-s {} +
