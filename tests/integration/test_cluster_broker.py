@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,9 @@ import pytest
 from shared.bus import Bus, connect
 from shared.catalogue import Room, Stream
 from shared.dead_letters import list_dead
-from shared.errors import Retryable
-from shared.events import Event, ModelUpdated
-from shared.history import scan
+from shared.errors import BadConfiguration, Retryable
+from shared.events import EvaluationCompleted, Event, ModelUpdated
+from shared.history import follow, scan
 from shared.ports import Cause, Delivery, compare_and_set
 from shared.publisher import publish_event
 from shared.runs import BusRuns
@@ -33,9 +36,12 @@ NUM_EVENTS = 60
 class Cluster:
     """Three servers on loopback, as `deploy/kubernetes` configures them; each may be killed and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, is_advertised: bool = False) -> None:
         directory.mkdir()
-        shutil.copy(DEPLOY / "kubernetes" / "base" / "nats.conf", directory)
+        config = (DEPLOY / "kubernetes" / "base" / "nats.conf").read_text()
+        if is_advertised:
+            config = config.replace("no_advertise: true", "no_advertise: false")
+        (directory / "nats.conf").write_text(config)
         shutil.copy(DEPLOY / "nats" / "users.conf", directory)
         self._directory = directory
         self._ports = [free_port() for _ in range(3)]
@@ -64,6 +70,22 @@ class Cluster:
         with (self._directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
+    def start_all(self) -> None:
+        """Starts the servers and returns once each follows the same leader."""
+        for name in self.names:
+            self.start(name)
+        deadline = time.monotonic() + 20
+        while not all(self._is_healthy(port) for port in self._monitoring_ports):
+            assert time.monotonic() < deadline, "".join(log.read_text() for log in self._directory.glob("*.log"))
+            time.sleep(0.05)
+
+    def _is_healthy(self, port: int) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)
         process.kill()
@@ -77,10 +99,11 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path / "cluster")
-    for name in cluster.names:
-        cluster.start(name)
-    yield cluster
-    cluster.stop()
+    try:
+        cluster.start_all()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def settings_of(cluster: Cluster, directory: Path, user: str, **changes: object) -> RoomSettings:
@@ -109,6 +132,7 @@ async def eventually_declared(bus: Bus) -> None:
 async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(cluster: Cluster, operator: Bus, tmp_path: Path) -> None:
     handled: list[int] = []
     written: list[int] = []
+    watched: list[int] = []
 
     async def on_model_updated(event: ModelUpdated, _: Delivery) -> list[Event]:
         handled.append(event.iteration)
@@ -134,6 +158,14 @@ async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(clu
                     await asyncio.sleep(0.1)
             written.append(number)
 
+    async def watch_all() -> None:
+        async with aclosing(follow(operator, "r1")) as following:
+            async for _, event, _ in following:
+                if isinstance(event, EvaluationCompleted):
+                    watched.append(event.iteration)
+                if len(watched) == NUM_EVENTS:
+                    return
+
     await BusRuns(operator).create(run_spec("r1"))
     async with living_room(settings_of(cluster, tmp_path, "evaluator"), {ModelUpdated: on_model_updated}) as living:
         await serving(operator, Room.EVALUATOR)
@@ -141,15 +173,18 @@ async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(clu
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(say_all())
             tasks.create_task(write_all())
+            watching = tasks.create_task(watch_all())
             await until(lambda: len(handled) > NUM_EVENTS // 6 and len(written) > NUM_EVENTS // 6)
             cluster.kill(leader)
-        await until(lambda: set(handled) == set(range(NUM_EVENTS)), 25)
-        cluster.start(leader)
+            await until(lambda: set(handled) == set(range(NUM_EVENTS)), 25)
+            cluster.start(leader)
+            await asyncio.wait_for(watching, 15)
         await settled(operator)
         assert not living.task.done(), "the room stays"
 
     stored = [message.subject async for message in scan(operator, Stream.CONTROL, ["evaluation.completed.>"])]
     assert len(stored) == NUM_EVENTS
+    assert sorted(watched) == list(range(NUM_EVENTS))
     assert await list_dead(operator) == []
     entry = await (await operator.bucket("ledgers")).get("numbers")
     assert entry is not None
@@ -160,3 +195,51 @@ async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(clu
         return len(info.cluster.replicas) == 2 and all(peer.current for peer in info.cluster.replicas)
 
     await eventually(has_three_copies_again)
+
+
+async def test_rooms_that_start_at_once_make_everything_once(operator: Bus, cluster: Cluster, tmp_path: Path) -> None:
+    for stream in Stream:
+        await operator.js.delete_stream(stream.value)
+
+    async def start(room: Room) -> None:
+        async with connect(settings_of(cluster, tmp_path / room.value, room.value), room.value) as bus:
+            await eventually_declared(bus)
+            await BusRuns(bus).unfinished()
+
+    await asyncio.gather(*(start(room) for room in Room))
+    for name in (*(stream.value for stream in Stream), "KV_spiral_runs"):
+        assert (await operator.js.stream_info(name)).config.num_replicas == 3
+
+
+async def test_copies_are_added_to_what_stands_and_never_taken_away(cluster: Cluster, tmp_path: Path) -> None:
+    async def declared(user: str, num_replicas: int) -> list[int | None]:
+        async with connect(settings_of(cluster, tmp_path / f"{user}-{num_replicas}", user, bus_replicas=num_replicas), user) as bus:
+            await eventually_declared(bus)
+            await BusRuns(bus).all()
+            return [(await bus.js.stream_info(name)).config.num_replicas for name in (Stream.CONTROL.value, "KV_spiral_runs")]
+
+    assert await declared("cli", 1) == [1, 1]
+    assert await declared("evaluator", 3) == [3, 3]
+    assert await declared("planner", 1) == [3, 3]
+
+
+async def test_three_copies_need_three_servers(nats_server: NatsServer, tmp_path: Path) -> None:
+    async with connect(room_settings(nats_server, tmp_path, bus_replicas=3), "room") as bus:
+        with pytest.raises(BadConfiguration, match="SPIRAL_BUS_REPLICAS=1"):
+            await bus.declare_streams()
+        with pytest.raises(BadConfiguration, match="SPIRAL_BUS_REPLICAS=1"):
+            await bus.bucket("spiral_runs")
+
+
+async def test_a_room_goes_to_a_server_that_it_was_told_of(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "cluster", is_advertised=True)
+    try:
+        cluster.start_all()
+        one = cluster.url("evaluator").split(",")[0]
+        async with connect(settings_of(cluster, tmp_path, "evaluator", bus_url=one), "evaluator") as bus:
+            await until(lambda: len(bus.client.servers) >= len(cluster.names))
+            cluster.kill(cluster.names[0])
+            await until(lambda: bus.client.stats["reconnects"] == 1)
+            assert not bus.closed.done()
+    finally:
+        cluster.stop()

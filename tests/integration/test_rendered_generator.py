@@ -13,6 +13,7 @@ from spiral.v1 import generator_pb2, generator_pb2_grpc
 from services.generators.rendered.candidates import CELLS, make_candidates
 from services.generators.rendered.service import build, candidates_name, lease_seed
 from services.generators.rendered.settings import RenderedSettings
+from shared import wire
 from shared.artifacts import Artifacts
 from shared.bus import Bus
 from shared.catalogue import Room
@@ -21,6 +22,7 @@ from shared.domain import Candidate, GeneratorRegistration, Lease, Recipe
 from shared.events import CandidatesGenerated, Event, GenerationRequested
 from shared.history import consumer_lag
 from shared.publisher import publish_event
+from shared.registry import BUCKET as GENERATORS
 from shared.registry import GeneratorRegistry
 from shared.runs import BusRuns
 from shared.runtime import run
@@ -145,20 +147,19 @@ async def test_it_describes_itself_streams_candidates_and_drains(bus: Bus, setti
 async def test_a_replica_that_is_stopped_says_so_at_once_and_finishes_what_it_holds(bus: Bus, settings: RoomSettings) -> None:
     await BusRuns(bus).create(run_spec("r1"))
     async with generator(settings, announce_every_s=5.0) as (task, stop):
-        assert not (await announced(bus)).is_draining
-        await request(bus, replace(lease(), num_candidates=1000, image_size_px=256))
+        await announced(bus)
+        news = await (await bus.js.key_value(GENERATORS)).watchall()
+        await request(bus, replace(lease(), num_candidates=200))
 
-        async def is_held() -> bool:
-            return any(lag.kind == "rendered" and lag.num_in_flight for lag in await consumer_lag(bus))
+        async def is_taken() -> bool:
+            return [lag.num_pending for lag in await consumer_lag(bus) if lag.kind == "rendered"] == [0]
 
-        await eventually(is_held)
+        await eventually(is_taken)
         stop.set()
-
-        async def is_draining() -> bool:
-            return [entry.is_draining for entry in await registry(bus).living()] == [True]
-
-        await eventually(is_draining)
-        assert not task.done()
-        assert (await generated(bus, 2)).num_candidates == 1000
+        async with asyncio.timeout(15):
+            # The updates come in their order; one that says nothing ends those that stood at the beginning.
+            while (entry := await news.updates(timeout=15)) is None or not wire.decode(GeneratorRegistration, entry.value).is_draining:
+                pass
+        assert (await generated(bus, 2)).num_candidates == 200
         assert await asyncio.wait_for(task, 20) == 0
     assert await registry(bus).living() == []
