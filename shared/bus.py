@@ -148,7 +148,9 @@ class Bus:
                 ack = json.loads(reply.data)
                 if "error" not in ack:
                     return bool(ack.get("duplicate", False))
-                failure = APIError.from_error(ack["error"]) if "code" in ack["error"] else APIError(description=str(ack["error"]))
+                said = ack["error"]
+                # The library's own `from_error` raises.
+                failure = APIError(code=said.get("code"), description=str(said.get("description", said)), err_code=said.get("err_code"))
                 if ack["error"].get("code") == 400:
                     raise Rejected(f"{subject}: the stream refuses the event: {ack['error'].get('description')}")
             denied = next((denial for denial in self._link.denials if f'"{subject.lower()}"' in denial), "")
