@@ -102,10 +102,10 @@ async def serving(bus: Bus, room: Room, timeout_s: float = 15.0) -> None:
     await eventually(is_serving, timeout_s)
 
 
-async def settled(bus: Bus) -> None:
+async def settled(bus: Bus, timeout_s: float = 15.0) -> None:
     """Returns once no event is under way."""
 
     async def is_quiet() -> bool:
         return not any(lag.num_pending + lag.num_in_flight for lag in await consumer_lag(bus))
 
-    await eventually(is_quiet)
+    await eventually(is_quiet, timeout_s)

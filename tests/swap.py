@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from deploy.local.stack import LocalStack
 from services.cli.session import Session, Target, open_session
-from services.generators.rendered.candidates import CELLS, VERSION, make_candidates
-from shared.catalogue import Room
+from services.generators.rendered.candidates import CELLS, KIND, VERSION, make_candidates
+from shared.cancellation import end
+from shared.catalogue import BY_MESSAGE, Room, Stream, durable_name
 from shared.domain import Lease, Recipe, Strategy
 from shared.events import CandidatesGenerated, DatasetReady, GenerationRequested, WeaknessReport
 from shared.history import follow
@@ -31,6 +33,8 @@ NOBODY_ASKS = {"SPIRAL_EVALUATOR_ADDRESS": "127.0.0.1:9"}
 NEXT_VERSION = "2.0.0"
 RUN_ID = "swap"
 PATIENCE_S = 100.0
+NUM_QUEUED = 64
+"""Leases that wait for the generators at any time."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,9 @@ async def loaded_stack(state_dir: Path, *, num_samples: int, lease_size: int) ->
 
 
 @asynccontextmanager
-async def queued_stack(state_dir: Path, *, num_leases: int, lease_size: int) -> AsyncIterator[tuple[LocalStack, Session]]:
-    """Generators alone, with so many leases before them."""
-    async with _stack(state_dir, ("generators.rendered",), PlanningSpec()) as (stack, session):
-        for ordinal in range(num_leases):
-            cell = CELLS[ordinal % len(CELLS)]
-            lease_id = f"{RUN_ID}.1.{cell.category.value}.{cell.question_type.value}.{ordinal}"
-            lease = Lease(lease_id, cell, Recipe.TEACH, "rendered", ordinal, lease_size, lease_size, ordinal, 0.3, 64, model(RUN_ID))
-            await publish_event(session.bus, Room.PLANNER, replace(CAUSE, event_id=lease_id), GenerationRequested(RUN_ID, 1, lease))
+async def idle_stack(state_dir: Path, *rooms: str) -> AsyncIterator[tuple[LocalStack, Session]]:
+    """Some rooms that know of the run; what they shall do the caller says."""
+    async with _stack(state_dir, rooms, PlanningSpec()) as (stack, session):
         yield stack, session
 
 
@@ -137,12 +136,55 @@ async def starting(source: Path, state_dir: Path) -> AsyncIterator[None]:
         raise RuntimeError(f"spiral generators start ended with {process.returncode}:\n{out.decode()}")
 
 
-async def arrived(session: Session, num_candidates: int) -> None:
-    """Returns once so many candidates were announced."""
+class Feeder:
+    """Issues leases as the planner would, so fast that the generators never wait for one."""
+
+    def __init__(self, session: Session, *, lease_size: int) -> None:
+        self.leases: list[Lease] = []
+        self._session = session
+        self._lease_size = lease_size
+        self._durable = durable_name(Room.GENERATORS, BY_MESSAGE[GenerationRequested], KIND)
+
+    async def __aenter__(self) -> Self:
+        self._feeding = asyncio.create_task(self._feed())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await end([self._feeding])
+
+    async def finish(self) -> None:
+        """Issues no more, and returns once every lease is answered."""
+        await end([self._feeding])
+        await eventually(self._is_idle, PATIENCE_S)
+
+    async def _feed(self) -> None:
+        while True:
+            await asyncio.gather(*(self._issue() for _ in range(NUM_QUEUED - await self._num_queued())))
+            await asyncio.sleep(0.05)
+
+    async def _issue(self) -> None:
+        ordinal = len(self.leases)
+        cell = CELLS[ordinal % len(CELLS)]
+        lease_id = f"{RUN_ID}.1.{cell.category.value}.{cell.question_type.value}.{ordinal}"
+        lease = Lease(lease_id, cell, Recipe.TEACH, KIND, ordinal, self._lease_size, self._lease_size, ordinal, 0.3, 64, model(RUN_ID))
+        self.leases.append(lease)
+        await publish_event(self._session.bus, Room.PLANNER, replace(CAUSE, event_id=lease_id), GenerationRequested(RUN_ID, 1, lease))
+
+    async def _num_queued(self) -> int:
+        info = await self._session.bus.js.consumer_info(Stream.WORK.value, self._durable)
+        return info.num_pending or 0
+
+    async def _is_idle(self) -> bool:
+        info = await self._session.bus.js.consumer_info(Stream.WORK.value, self._durable)
+        return not info.num_pending and not info.num_ack_pending
+
+
+async def arrived(session: Session, num_candidates: int, *, since_ns: int = 0) -> None:
+    """Returns once so many candidates were announced, after a moment."""
     seen = 0
     async with asyncio.timeout(PATIENCE_S), aclosing(follow(session.bus, RUN_ID)) as events:
-        async for _, event, _ in events:
-            if isinstance(event, CandidatesGenerated):
+        async for _, event, at in events:
+            if isinstance(event, CandidatesGenerated) and at.timestamp() * 1e9 > since_ns:
                 seen += event.num_candidates
             if seen >= num_candidates:
                 return

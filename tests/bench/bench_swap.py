@@ -4,7 +4,7 @@ In the middle of the work `spiral generators start` brings version 2 from its ow
 1 to leave. The swap lasts from the start of the first command to the end of the second. Normal are the gaps before and after it.
 
 In a plan: planner, generators and quality work at a plan over all cells, each its own process; counted are the first 85 % of the arrivals,
-after which cells are full and the generators wait. Generators alone: their queue is never empty.
+after which cells are full and the generators wait. Generators alone: 64 leases wait for them at any time.
 
     python -m tests.bench.bench_swap [--rounds 3]
 """
@@ -20,14 +20,14 @@ from pathlib import Path
 from services.cli.session import Session
 from shared.telemetry import configure_logs
 from tests.arrivals import Arrival, Gaps, gaps, read_arrivals, read_leases
-from tests.swap import RUN_ID, Swapped, arrived, loaded_stack, next_version, queued_stack, sealed, swapped
+from tests.swap import RUN_ID, Feeder, Swapped, arrived, idle_stack, loaded_stack, next_version, sealed, swapped
 
 AIM = 2.0
 LEASE_SIZE = 64
 NUM_SAMPLES = 12_000
-NUM_LEASES = 300
+NUM_ALONE = 6_000
 BEFORE = 0.3
-"""Share of the work that is done before the swap begins."""
+"""Share of the plan that is done before the swap begins."""
 FULL_LOAD = 0.85
 
 Measured = tuple[Sequence[Arrival], Swapped]
@@ -46,10 +46,11 @@ async def in_a_plan(directory: Path) -> Measured:
 
 async def generators_alone(directory: Path) -> Measured:
     source = next_version(directory / "next")
-    async with queued_stack(directory / "state", num_leases=NUM_LEASES, lease_size=LEASE_SIZE) as (_, session):
-        await arrived(session, int(BEFORE * NUM_LEASES * LEASE_SIZE))
+    async with idle_stack(directory / "state", "generators.rendered") as (_, session), Feeder(session, lease_size=LEASE_SIZE) as feeder:
+        await arrived(session, NUM_ALONE)
         async with swapped(session, directory / "state", source) as times:
-            await arrived(session, NUM_LEASES * LEASE_SIZE)
+            await arrived(session, NUM_ALONE, since_ns=times.ended_ns)
+            await feeder.finish()
             await check(session, has_reviews=False)
             return await read_arrivals(session.bus, RUN_ID), times
 
