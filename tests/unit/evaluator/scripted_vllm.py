@@ -205,6 +205,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: clients that hang up are part of the tests."""
+
 
 @contextmanager
 def scripted_vllm(root: Path, **how: Any) -> Iterator[ScriptedVllm]:
