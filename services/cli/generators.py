@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -19,13 +20,13 @@ from services.cli.run_command import Interrupted, until_signal
 from services.cli.session import Session, Target, open_session
 from services.cli.target import running_target
 from shared.cancellation import end
-from shared.errors import BadConfiguration, NotFound
+from shared.errors import BadConfiguration, NotFound, Retryable
 from shared.history import consumer_lag
 
 DRAIN_TIMEOUT_S = 60.0
 LOOK_EVERY_S = 0.2
 SHIPPED_GENERATOR = "services.generators.rendered"
-generators_app = typer.Typer(help="Generators: list, drain, pause, resume, start.", invoke_without_command=True)
+generators_app = typer.Typer(invoke_without_command=True)
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="As `spiral generators` lists it.")]
 
 
@@ -37,7 +38,7 @@ def list_generators(
     store_url: StoreUrl = "",
     as_json: Json = False,
 ) -> None:
-    """Kinds, versions and replicas of generators: what waits for them, what they made, what it costs."""
+    """List generator kinds, versions and replicas: what waits for them, what they made, what it costs."""
     if context.invoked_subcommand is not None:
         sources = [context.get_parameter_source(name) for name in context.params]
         if any(source is not None and source.name == "COMMANDLINE" for source in sources):
@@ -137,15 +138,21 @@ def start_command(
 
 
 async def _say_when_it_serves(target: Target, instance_id: str) -> None:
-    async with open_session(target) as session:
-        while True:
-            for entry in await session.generators.living():
-                maker = entry.generator
-                if maker.instance_id == instance_id:
-                    _say(f"{maker.kind} {maker.version} serves {len(entry.cells)} cells; grpc {entry.grpc_address or 'none'}")
-                    _say(f"Ctrl-C drains it, as does `spiral generators drain {instance_id}`")
-                    return
-            await asyncio.sleep(LOOK_EVERY_S)
+    # While the broker is away the generator itself waits for it, and says so in its log.
+    with suppress(Retryable):
+        async with open_session(target) as session:
+            await _say_when_registered(session, instance_id)
+
+
+async def _say_when_registered(session: Session, instance_id: str) -> None:
+    while True:
+        for entry in await session.generators.living():
+            maker = entry.generator
+            if maker.instance_id == instance_id:
+                _say(f"{maker.kind} {maker.version} serves {len(entry.cells)} cells; grpc {entry.grpc_address or 'none'}")
+                _say(f"Ctrl-C drains it, as does `spiral generators drain {instance_id}`")
+                return
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _check_seen(session: Session, kind: str) -> None:
