@@ -32,12 +32,14 @@ class Placement:
         self._placed: OrderedDict[Path, Path] = OrderedDict()
 
     def clear(self) -> None:
-        """Removes what this process, or one before it, has placed.
+        """Makes the directory, and removes what this process, or one before it, has placed in it.
 
         Raises:
-            BadConfiguration: there is no such directory, or it cannot be written.
+            BadConfiguration: it can't be made, or not be written.
         """
         self._placed.clear()
+        with suppress(OSError):
+            self._directory.mkdir(parents=True, exist_ok=True)
         if not self._directory.is_dir() or not os.access(self._directory, os.W_OK | os.X_OK):
             raise BadConfiguration(
                 f"SPIRAL_POLICY_SERVER_DIR is {self._directory}, which is no directory that this process can write: "

@@ -27,7 +27,6 @@ from tests.unit.evaluator.vllm_policies import write_weights
 
 async def test_a_servers_failures_delay_an_evaluation_and_are_never_wrong_answers(bus: Bus, settings: RoomSettings, tmp_path: Path) -> None:
     base, trained = write_weights(tmp_path / "base", 1), write_weights(tmp_path / "trained", 2)
-    await asyncio.to_thread((tmp_path / "shared").mkdir)
     with scripted_vllm(base) as script:
         own = EvaluatorSettings(
             **settings.model_dump(exclude_unset=True),

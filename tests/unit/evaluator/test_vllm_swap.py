@@ -145,6 +145,7 @@ async def test_a_server_without_a_directory_to_share_is_a_wrong_setting(tmp_path
     values: dict[str, Any] = {"store_url": f"file://{tmp_path}", "policy_server_url": "http://vllm:8000"}
     with pytest.raises(BadConfiguration, match="SPIRAL_POLICY_SERVER_DIR"):
         open_policy(EvaluatorSettings(**values))
+    await asyncio.to_thread((tmp_path / "file").touch)
     with pytest.raises(BadConfiguration, match="no directory that this process can write"):
-        async with open_policy(EvaluatorSettings(**values, policy_server_dir=tmp_path / "nowhere")):
+        async with open_policy(EvaluatorSettings(**values, policy_server_dir=tmp_path / "file" / "below")):
             pass

@@ -1,6 +1,5 @@
 """Policies on a scripted vLLM server, and checkpoints small enough to be made for a test."""
 
-import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +33,6 @@ def write_weights(directory: Path, fill: int, *, shape: tuple[int, int] = (2, 2)
 
 @asynccontextmanager
 async def model_on(script: ScriptedVllm, directory: Path, **changes: Any) -> AsyncIterator[VllmModel]:
-    await asyncio.to_thread(directory.mkdir, exist_ok=True)
     how = {"max_in_flight": 4, "timeout_s": 5.0, "swap_timeout_s": 5.0, "max_image_pixels": 1 << 20, **changes}
     async with VllmModel(url=script.url, directory=directory, **how) as model:
         yield model
