@@ -15,6 +15,7 @@ from services.generators.rendered.service import build, candidates_name, lease_s
 from services.generators.rendered.settings import RenderedSettings
 from shared import wire
 from shared.artifacts import Artifacts
+from shared.buckets import open_bucket
 from shared.bus import Bus
 from shared.catalogue import Room
 from shared.dead_letters import list_dead
@@ -23,7 +24,7 @@ from shared.events import CandidatesGenerated, Event, GenerationRequested
 from shared.history import consumer_lag
 from shared.publisher import publish_event
 from shared.registry import BUCKET as GENERATORS
-from shared.registry import GeneratorRegistry
+from shared.registry import EXPIRY_S, GeneratorRegistry
 from shared.runs import BusRuns
 from shared.runtime import run
 from shared.settings import RoomSettings
@@ -163,3 +164,14 @@ async def test_a_replica_that_is_stopped_says_so_at_once_and_finishes_what_it_ho
         assert (await generated(bus, 2)).num_candidates == 200
         assert await asyncio.wait_for(task, 20) == 0
     assert await registry(bus).living() == []
+
+
+async def test_a_generator_whose_announcement_nobody_heard_says_it_again(bus: Bus, settings: RoomSettings) -> None:
+    async with generator(settings, announce_every_s=0.05) as (task, _):
+        await announced(bus)
+        await bus.js.delete_stream(f"KV_{GENERATORS}")
+        # Time for several announcements, none of which is heard.
+        await asyncio.sleep(0.3)
+        await open_bucket(bus.js, GENERATORS, ttl_s=EXPIRY_S, num_replicas=1)
+        await announced(bus)
+        assert not task.done()
