@@ -6,7 +6,7 @@ Every step is found done when the command runs again, so a run that was interrup
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.cli.probe_file import read_probe_file
@@ -81,17 +81,26 @@ async def standing_run(session: Session, checked: CheckedRun) -> RunSpec | None:
     """The run of that id where it stands already.
 
     Raises:
-        Rejected: it was made with other settings or inputs.
+        Rejected: it was made with other settings or inputs, or its objects are gone.
     """
     base = await session.artifacts.find(base_name(checked.run_id))
     if base is not None:
         made_with = (await session.artifacts.manifest(base)).metadata.get("settings_digest")
         if made_with != checked.digest:
-            raise Rejected(f"run {checked.run_id} exists with other settings or inputs: choose another --run-id, or leave it out")
+            raise Rejected(
+                f"run {checked.run_id} exists with other settings or inputs, and its objects stand in this store: "
+                "choose another --run-id, or leave it out"
+            )
     try:
-        return await session.runs.get(checked.run_id)
+        spec = await session.runs.get(checked.run_id)
     except NotFound:
         return None
+    if base is None:
+        raise Rejected(
+            f"the broker knows run {checked.run_id}, but its objects are not in this store: name the store that holds them, "
+            "or choose another --run-id"
+        )
+    return spec
 
 
 async def prepare_run(
@@ -126,16 +135,15 @@ async def _create(
     session: Session, checked: CheckedRun, draw: Callable[[], Awaitable[Sequence[Probe]]], say: Callable[[str], None]
 ) -> RunSpec:
     settings, run_id = checked.settings, checked.run_id
-    created_at_ns = time.time_ns()
-    cause = first_cause(run_id, created_at_ns)
-    say(f"storing the checkpoint {settings.model}")
+    # Without a time: whoever prepares this run, now or on another broker, writes the same bytes.
+    cause = first_cause(run_id, 0)
+    if await session.artifacts.find(base_name(run_id)) is not None:
+        say(f"the store holds run {run_id} already, and the broker does not know it: going on from what was stored")
+    else:
+        say(f"storing the checkpoint {settings.model}")
     base = await session.artifacts.commit_directory(
-        base_name(run_id),
-        settings.model,
-        cause=cause,
-        metadata={"settings_digest": checked.digest, "created_at_ns": created_at_ns, "model_type": checked.model_type},
+        base_name(run_id), settings.model, cause=cause, metadata={"settings_digest": checked.digest, "model_type": checked.model_type}
     )
-    created_at_ns = int((await session.artifacts.manifest(base)).metadata["created_at_ns"])
     names = {"probes": f"runs/{run_id}/probes", "exam": f"runs/{run_id}/exam"}
     refs = {part: await _committed(session, name) for part, name in names.items()}
     if not all(refs.values()):
@@ -154,7 +162,7 @@ async def _create(
         raise NotFound(f"the probes of run {run_id} vanished from the store: somebody removed them; choose another --run-id")
     spec = RunSpec(
         run_id=run_id,
-        created_at_ns=created_at_ns,
+        created_at_ns=time.time_ns(),
         seed=settings.seed,
         num_iterations=settings.num_iterations,
         base_checkpoint=base,
@@ -165,7 +173,14 @@ async def _create(
         quality=settings.quality,
         training=settings.training,
     )
-    await session.runs.create(spec)
+    try:
+        await session.runs.create(spec)
+    except Rejected:
+        # Somebody prepared it at the same time.
+        standing = await session.runs.get(run_id)
+        if replace(standing, created_at_ns=spec.created_at_ns) != spec:
+            raise
+        return standing
     return spec
 
 

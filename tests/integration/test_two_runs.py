@@ -1,6 +1,7 @@
 """Two runs on one stack at the same time: planner, generators and quality share their time among both, and neither touches the other."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -120,3 +121,11 @@ async def test_two_runs_at_once_end_as_each_alone(tmp_path: Path) -> None:
     alone = {run_id: (await sealed(tmp_path / run_id, run_id))[run_id] for run_id in ("one", "two")}
     assert together == alone
     assert together["one"][1].isdisjoint(together["two"][1])
+
+
+async def test_a_run_whose_broker_is_lost_ends_the_same_from_what_its_store_holds(tmp_path: Path) -> None:
+    before = await sealed(tmp_path, "one")
+    objects = {path: path.stat().st_mtime_ns for path in (tmp_path / "objects").rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "nats")
+    assert await sealed(tmp_path, "one") == before
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "objects").rglob("*") if path.is_file()} == objects
