@@ -13,17 +13,15 @@ import grpc.aio
 from shared.artifacts import Artifacts
 from shared.bus import Bus, connect
 from shared.cancellation import end
-from shared.catalogue import BY_MESSAGE, CATALOGUE, EventType, Room, Stream
+from shared.catalogue import BY_MESSAGE, CATALOGUE, EventType, Room
 from shared.delivery import Deliveries, Tools
-from shared.envelope import MESSAGE_ID, Consequences, Sealed
 from shared.errors import BadConfiguration, Retryable, SpiralError
 from shared.events import GenerationRequested
-from shared.history import row_of, scan
 from shared.presence import RoomPresence
 from shared.publisher import Publisher
 from shared.registry import GeneratorRegistry
 from shared.rpc import RpcServer, open_channel
-from shared.run_watch import watch_runs
+from shared.run_watch import say_what_stands, watch_runs
 from shared.runs import BusRuns
 from shared.service import Build, Handler, Keyed, Ports, S, Service, Servicer
 from shared.settings import RoomSettings, load
@@ -126,7 +124,8 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
         port = await server.start()
         stack.push_async_callback(server.stop, 0)
         presence.describe(state="starting", kind=service.kind, grpc_address=f"{settings.reachable_host}:{port}")
-        await _reconcile(room, service, bus, runs, publisher, tracing)
+        if service.reconcile is not None:
+            await say_what_stands(room, service.reconcile, bus, runs, publisher, tracing)
 
         tools = Tools(room, bus, runs, publisher, settings, metrics, tracing, fail)
         deliveries = [Deliveries(tools, row, await bus.declare_consumer(room.value, row, service.kind), handler) for row, handler in rows]
@@ -189,26 +188,6 @@ def _rows_of(room: Room, service: Service) -> list[tuple[EventType, Handler]]:
     if (GenerationRequested in wanted) != (service.kind is not None):
         raise TypeError("a room that takes leases names its kind, and no other does")
     return [(BY_MESSAGE[message], handler) for message, handler in service.handlers.items()]
-
-
-async def _reconcile(room: Room, service: Service, bus: Bus, runs: BusRuns, publisher: Publisher, tracing: Tracing) -> None:
-    """Says what stands in the store or ledger and is not in the streams: a crash kept it from being said."""
-    if service.reconcile is None:
-        return
-    for spec in await runs.unfinished():
-        unsaid: list[Sealed] = []
-        trace_headers = tracing.begin("reconcile", {}).headers
-        for cause, events in await service.reconcile(spec):
-            consequences = Consequences(room, cause, trace_headers)
-            unsaid += [consequences.seal(event) for event in events]
-        subjects = sorted({sealed.subject for sealed in unsaid})
-        for stream in Stream:
-            here = [subject for subject in subjects if row_of(subject).stream is stream]
-            said = {stored.headers.get(MESSAGE_ID) async for stored in scan(bus, stream, here, headers_only=True)} if here else set()
-            unsaid = [sealed for sealed in unsaid if sealed.event_id not in said]
-        if unsaid:
-            log.warning("saying what a crash kept unsaid", run_id=spec.run_id, subjects=[sealed.subject for sealed in unsaid])
-        await publisher.publish(unsaid)
 
 
 async def _open_store(stack: AsyncExitStack, settings: RoomSettings) -> ObjectStore:
