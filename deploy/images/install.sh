@@ -25,8 +25,8 @@ find . -type d \( -name tests -o -name test -o -name SelfTest \) -not -path './t
 find . -type f \( -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.[ac]' \) -not -path './torch/*' -delete
 rm -rf numpy/_core/include torch/test Crypto/PublicKey PIL/_avif.* pillow.libs/libavif-* matplotlib/mpl-data/sample_data fontTools/misc/*.so
 if [ -d matplotlib ]; then
-  # The report's plots are PNG in one typeface.
-  find matplotlib/mpl-data/fonts -type f -not -name 'DejaVuSans*' -delete
+  # The report's plots are PNG in one typeface, and the one for characters that it lacks.
+  find matplotlib/mpl-data/fonts -type f -not -name 'DejaVuSans*' -not -name 'LastResort*' -delete
   find fontTools -mindepth 1 -maxdepth 1 -type d -not -name '_*' -not -name misc -exec rm -rf {} +
   find pygments/lexers -type f -name '*.py*' -not -name '_*' -not -name 'python*' -not -name 'special*' -delete
 fi
@@ -43,4 +43,6 @@ fi
 if [ -d scipy ]; then
   # Rooms use scipy.special alone.
   find scipy -mindepth 1 -maxdepth 1 -type d -not -name '_*' -not -name special -exec rm -rf {} +
+else
+  rm -rf numpy/f2py
 fi
