@@ -1,19 +1,21 @@
 """Runs a training in a process of its own, so that a crash, a leak or an out-of-memory kill in there leaves the room alive."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
 from services.trainer.job import Failed, Finished, Job, Progress, parse_report
-from shared.errors import Rejected, Retryable
+from shared.errors import OutOfSpace, Rejected, Retryable
 
 LOG = "training.log"
 _JOB = "job.json"
 _TAIL_BYTES = 4000
 _LINE_BYTES = 1 << 20
 _EXIT_AGAIN = 75
+_FULL_BYTES = 16 << 20
 
 
 class Cancelled(Rejected):
@@ -42,6 +44,7 @@ class TrainingProcess:
         Raises:
             Rejected: the job is at fault, or the training was cancelled.
             Retryable: the child crashed or was stopped, with the end of its log; running the job again continues it.
+            OutOfSpace: it ended with its disk full.
         """
         if self._is_cancelled:
             raise Cancelled(f"training {self._job.training_id} was cancelled")
@@ -62,6 +65,12 @@ class TrainingProcess:
             raise Cancelled(f"training {self._job.training_id} was cancelled")
         if code == _EXIT_AGAIN:
             raise Retryable(f"training {self._job.training_id} was stopped before its end; it continues where it stands")
+        if (code != 0 or not finished) and shutil.disk_usage(self._job.directory).free < _FULL_BYTES:
+            # Its last words found no room on the same disk.
+            raise OutOfSpace(
+                f"training {self._job.training_id} stopped, for the disk that holds {self._job.directory} is full: free some space; "
+                "the training is taken up again by itself"
+            )
         if code != 0 or not finished:
             raise Retryable(f"training {self._job.training_id} ended with code {code}:\n{self._log_tail()}")
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from services.trainer.child_process import TrainingProcess
+from services.trainer.job import SampleFile
 from shared.bus import Bus, connect
 from shared.dead_letters import list_dead
-from shared.errors import OutOfSpace
+from shared.errors import OutOfSpace, Retryable
 from shared.events import Event, ModelUpdated
 from shared.ports import Delivery
 from shared.service import Ports
@@ -20,6 +22,7 @@ from tests.broker import NatsServer
 from tests.examples import CAUSE, evaluation_completed
 from tests.rooms import living_room, said, settled, start_run
 from tests.settings import room_settings
+from tests.unit.trainer.test_job import job
 
 PAYLOAD = os.urandom(600_000)
 MAX_DELIVERIES = 2
@@ -144,6 +147,19 @@ async def test_a_full_work_directory_is_waited_for(
         await settled(bus)
     assert left == set()
     assert await list_dead(bus) == []
+
+
+async def test_a_training_that_fills_its_disk_waits_for_space(disk: Path, tmp_path: Path) -> None:
+    # A directory in place of a file: the process ends with a traceback, as it does where a checkpoint finds no room.
+    dataset = (SampleFile(path=tmp_path, name="samples.parquet"),)
+    training = TrainingProcess(job(directory=disk / "run-1", dataset_files=dataset), stop_grace_s=1.0)
+    with pytest.raises(OutOfSpace, match=f"the disk that holds {disk}/run-1 is full"):
+        async for _ in training.reports():
+            pass
+    roomy = TrainingProcess(job(directory=tmp_path / "run-1", dataset_files=dataset), stop_grace_s=1.0)
+    with pytest.raises(Retryable, match="IsADirectoryError"):
+        async for _ in roomy.reports():
+            pass
 
 
 async def test_a_full_broker_is_waited_for(tmp_path: Path, waiting: Waiting) -> None:
