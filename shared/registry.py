@@ -12,8 +12,8 @@ from shared.telemetry import log
 BUCKET = "spiral_generators"
 PAUSED = "spiral_paused_kinds"
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
-EXPIRY_S = 10.0
-"""An entry lives so long after its last announcement: the heartbeat limit."""
+EXPIRY_S = 8.0
+"""An entry lives so long after its last announcement. With the second between two looks, a silent kind is missed within ten."""
 
 
 class GeneratorRegistry:
@@ -25,7 +25,7 @@ class GeneratorRegistry:
         self._told = set[tuple[str, str]]()
 
     async def announce(self, registration: GeneratorRegistration) -> None:
-        """Makes a replica known for the next ten seconds; repeat every few."""
+        """Makes a replica known for the next eight seconds; repeat every few."""
         await (await self._bucket(BUCKET, EXPIRY_S)).put(_key(registration), wire.encode(registration))
 
     async def withdraw(self, registration: GeneratorRegistration) -> None:

@@ -103,6 +103,6 @@ async def test_a_kind_stays_paused_until_it_is_resumed(bus: Bus) -> None:
     assert await generators.paused() == {"rendered"}
 
 
-async def test_entries_of_the_registry_last_ten_seconds(bus: Bus) -> None:
+async def test_entries_of_the_registry_last_eight_seconds(bus: Bus) -> None:
     await bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)
-    assert (await bus.js.stream_info(f"KV_{registry.BUCKET}")).config.max_age == 10
+    assert (await bus.js.stream_info(f"KV_{registry.BUCKET}")).config.max_age == 8

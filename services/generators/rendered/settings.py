@@ -16,4 +16,4 @@ class RenderedSettings(RoomSettings):
     max_in_flight: Annotated[int, Field(ge=1, le=64)] = 2
     """Leases at a time; drawing shares one core."""
     announce_every_s: Annotated[float, Field(gt=0, le=5)] = 3.0
-    """The heartbeat in the registry, which forgets a generator after ten seconds of silence."""
+    """The heartbeat in the registry, which forgets a generator after eight seconds of silence."""

@@ -221,7 +221,7 @@ Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
 @_typing.final
 class GeneratorRegistration(_message.Message):
     """How a living replica makes itself known: the value under `<kind>.<instance_id>` in the key-value bucket `spiral_generators`, whose
-    entries vanish 10 s after they were last written. Write it every 3 s, and remove it on leaving. The planner makes the bucket.
+    entries vanish 8 s after they were last written. Write it every 3 s, and remove it on leaving. The planner makes the bucket.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
