@@ -4,11 +4,15 @@ import ast
 import importlib
 import re
 import warnings
+from pathlib import Path
+from typing import get_args
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from services.cli.options import StateDir
 from shared.catalogue import BY_SUBJECT, CATALOGUE, Room, Stream, durable_name
 from shared.settings import RoomSettings
 from tests.unit.deploy.manifests import (
@@ -165,6 +169,31 @@ def test_the_environment_names_settings_that_exist(objects: list[Object]) -> Non
             assert container[probe]["grpc"] == {"port": GRPC}
         starting = container["startupProbe"]
         assert starting["periodSeconds"] * starting["failureThreshold"] > settings.start_timeout_s
+
+
+def test_the_operator_s_job_is_configured_by_names_that_exist(objects: list[Object]) -> None:
+    known = {f"SPIRAL_{field.upper()}" for field in RoomSettings.model_fields} | {get_args(StateDir)[1].envvar}
+    container = room_container(workloads(objects)[WORKLOAD_OF[Room.CLI]])
+    assert set(environment(container)) <= known
+    assert environment(container)["SPIRAL_STATE_DIR"]["value"] in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert of_kind(objects, "CronJob")[WORKLOAD_OF[Room.CLI]]["spec"]["suspend"] is True
+
+
+def test_the_policy_s_server_shares_a_pod_and_its_directories_with_the_evaluator() -> None:
+    spec = workloads(render("gpu"))["evaluator"]["spec"]
+    room, server = spec["containers"]
+    address = urlsplit(environment(room)["SPIRAL_POLICY_SERVER_URL"]["value"])
+    assert {f"--host={address.hostname}", f"--port={address.port}"} <= set(server["args"])
+    assert address.hostname == "127.0.0.1", "the development routes are for the evaluator alone"
+    assert environment(server)["VLLM_SERVER_DEV_MODE"]["value"] == "1"
+    for directory in (environment(room)["SPIRAL_POLICY_SERVER_DIR"]["value"], server["args"][0]):
+        here, there = (
+            [mount["name"] for mount in container["volumeMounts"] if Path(directory).is_relative_to(mount["mountPath"])]
+            for container in (room, server)
+        )
+        assert here == there
+        assert len(here) == 1
+    assert server["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
 def test_the_broker_is_three_servers_that_know_each_other(objects: list[Object]) -> None:
