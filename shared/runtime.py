@@ -69,8 +69,10 @@ async def run(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -> 
     except SpiralError as error:
         log.error(str(error))
         return _FATAL
-    except ModuleNotFoundError as error:
-        log.error(f"{error.name} is not installed, and this room needs it: use the room's own image, or `make setup`", exc_info=error)
+    except ImportError as error:
+        log.error(
+            f"this room needs a library that is not to be had here: {error}. Use the room's own image, or `make setup`", exc_info=error
+        )
         return _MISCONFIGURED
     except Exception as error:
         log.critical("fatal error", exc_info=error)

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from services.trainer.settings import TrainerSettings
 from services.trainer.trainings import BUCKET, State, Trainings
 from shared.artifacts import Artifacts
 from shared.domain import ArtifactRef, ModelVersion
-from shared.errors import Rejected, SpiralError
+from shared.errors import BadConfiguration, Rejected, SpiralError
 from shared.events import DatasetReady, Event, ModelUpdated, TrainingProgressed
 from shared.ports import Cause, Delivery
 from shared.run_spec import RunSpec
@@ -191,7 +192,16 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
 
 @asynccontextmanager
 async def build(ports: Ports, settings: TrainerSettings) -> AsyncIterator[Service]:
-    """The trainer, ready to run."""
+    """The trainer, ready to run.
+
+    Raises:
+        BadConfiguration: the training processes would find no torch or TRL.
+    """
+    missing = [name for name in ("torch", "trl") if find_spec(name) is None]
+    if missing:
+        raise BadConfiguration(
+            f"{' and '.join(missing)} is not installed, so nothing can be trained: use the room's own image, or `make setup`"
+        )
     trainings = Trainings(await ports.bucket(BUCKET))
     trainer = Trainer(
         ports,

@@ -131,7 +131,7 @@ START = {
     "settings": (lambda _: iter([{"grace_s": "soon"}]), "SPIRAL_GRACE_S"),
     "bus url": (lambda _: iter([{"bus_url": f"nats://evaluator:top/{SECRET}@127.0.0.1:4222"}]), "a password without /"),
     "credentials": (lambda _: iter([{"bus_credentials": "/no/such.creds"}]), "SPIRAL_BUS_CREDENTIALS"),
-    "library": (lambda _: iter([{"library": "no_such_torch"}]), "no_such_torch is not installed"),
+    "library": (lambda _: iter([{"library": "no_such_torch"}]), "not to be had here: No module named 'no_such_torch'"),
     "bucket": (lambda _: iter([{"store_url": f"s3://KEY:{SECRET}@127.0.0.1:9/No_Bucket!"}]), "SPIRAL_STORE_URL"),
 }
 
