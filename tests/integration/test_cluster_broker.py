@@ -1,15 +1,17 @@
 """The broker of the cluster: three real servers under the configuration and the users that Kubernetes gives them."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -31,6 +33,8 @@ from tests.settings import room_settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BINARY = Path(sys.executable).parent / "nats-server"
 NUM_EVENTS = 60
+
+T = TypeVar("T")
 
 
 class Cluster:
@@ -86,6 +90,22 @@ class Cluster:
         except OSError:
             return False
 
+    def led(self, stream: str, consumer: str) -> int:
+        """How many servers say, as KEDA asks it, that they lead a consumer of the account $G."""
+        num_leaders = 0
+        for name, port in zip(self.names, self._monitoring_ports, strict=True):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/jsz?acc=$G&consumers=true&config=true", timeout=5) as answer:
+                accounts = json.load(answer)["account_details"]
+            found = [
+                one
+                for account in accounts
+                for held in account["stream_detail"]
+                for one in held.get("consumer_detail") or ()
+                if (account["name"], held["name"], one["name"]) == ("$G", stream, consumer)
+            ]
+            num_leaders += sum(one.get("cluster", {}).get("leader") == name for one in found)
+        return num_leaders
+
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)
         process.kill()
@@ -115,18 +135,22 @@ def settings_of(cluster: Cluster, directory: Path, user: str, **changes: object)
 @pytest.fixture
 async def operator(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Bus]:
     async with connect(settings_of(cluster, tmp_path, "cli"), "operator") as bus:
-        await eventually_declared(bus)
+        await patiently(bus.declare_streams)
         yield bus
 
 
-async def eventually_declared(bus: Bus) -> None:
-    """As a room that starts does: tries while the cluster forms."""
-    async with asyncio.timeout(20):
+async def patiently(attempt: Callable[[], Awaitable[T]], timeout_s: float = 25.0) -> T:
+    """What an attempt returns once it is not told to try again later: as the runtime does while leaders are elected."""
+    async with asyncio.timeout(timeout_s):
         while True:
             try:
-                return await bus.declare_streams()
+                return await attempt()
             except Retryable:
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.1)
+
+
+async def subjects_of(bus: Bus, subject: str) -> list[str]:
+    return [message.subject async for message in scan(bus, Stream.CONTROL, [subject])]
 
 
 async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(cluster: Cluster, operator: Bus, tmp_path: Path) -> None:
@@ -143,19 +167,13 @@ async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(clu
             await publish_event(operator, Room.CLI, Cause(f"event-{number}", 1), model_updated("r1", number))
 
     async def write_all() -> None:
-        bucket = await operator.bucket("ledgers")
         for number in range(NUM_EVENTS):
 
             async def add(value: bytes | None, number: int = number) -> tuple[bytes | None, None]:
                 numbers = (value or b"").split()
                 return (None if b"%d" % number in numbers else b" ".join([*numbers, b"%d" % number])), None
 
-            while True:
-                try:
-                    await compare_and_set(bucket, "numbers", add)
-                    break
-                except Retryable:
-                    await asyncio.sleep(0.1)
+            await patiently(lambda add=add: compare_and_set(ledgers, "numbers", add))
             written.append(number)
 
     async def watch_all() -> None:
@@ -166,9 +184,12 @@ async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(clu
                 if len(watched) == NUM_EVENTS:
                     return
 
+    ledgers = await operator.bucket("ledgers")
     await BusRuns(operator).create(run_spec("r1"))
     async with living_room(settings_of(cluster, tmp_path, "evaluator"), {ModelUpdated: on_model_updated}) as living:
         await serving(operator, Room.EVALUATOR)
+        # KEDA looks for the server that leads the consumer.
+        await until(lambda: cluster.led("SPIRAL_CONTROL", "evaluator_model-updated") == 1)
         leader = (await operator.js.stream_info(Stream.CONTROL.value)).cluster.leader
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(say_all())
@@ -182,19 +203,17 @@ async def test_nothing_is_lost_and_nothing_counts_twice_when_the_leader_dies(clu
         await settled(operator)
         assert not living.task.done(), "the room stays"
 
-    stored = [message.subject async for message in scan(operator, Stream.CONTROL, ["evaluation.completed.>"])]
-    assert len(stored) == NUM_EVENTS
-    assert sorted(watched) == list(range(NUM_EVENTS))
-    assert await list_dead(operator) == []
-    entry = await (await operator.bucket("ledgers")).get("numbers")
-    assert entry is not None
-    assert [int(number) for number in entry.value.split()] == list(range(NUM_EVENTS))
-
     async def has_three_copies_again() -> bool:
         info = await operator.js.stream_info(Stream.CONTROL.value)
         return len(info.cluster.replicas) == 2 and all(peer.current for peer in info.cluster.replicas)
 
     await eventually(has_three_copies_again)
+    assert len(await patiently(lambda: subjects_of(operator, "evaluation.completed.>"))) == NUM_EVENTS
+    assert sorted(watched) == list(range(NUM_EVENTS))
+    assert await patiently(lambda: list_dead(operator)) == []
+    entry = await patiently(lambda: ledgers.get("numbers"))
+    assert entry is not None
+    assert [int(number) for number in entry.value.split()] == list(range(NUM_EVENTS))
 
 
 async def test_rooms_that_start_at_once_make_everything_once(operator: Bus, cluster: Cluster, tmp_path: Path) -> None:
@@ -203,7 +222,7 @@ async def test_rooms_that_start_at_once_make_everything_once(operator: Bus, clus
 
     async def start(room: Room) -> None:
         async with connect(settings_of(cluster, tmp_path / room.value, room.value), room.value) as bus:
-            await eventually_declared(bus)
+            await patiently(bus.declare_streams)
             await BusRuns(bus).unfinished()
 
     await asyncio.gather(*(start(room) for room in Room))
@@ -214,7 +233,7 @@ async def test_rooms_that_start_at_once_make_everything_once(operator: Bus, clus
 async def test_copies_are_added_to_what_stands_and_never_taken_away(cluster: Cluster, tmp_path: Path) -> None:
     async def declared(user: str, num_replicas: int) -> list[int | None]:
         async with connect(settings_of(cluster, tmp_path / f"{user}-{num_replicas}", user, bus_replicas=num_replicas), user) as bus:
-            await eventually_declared(bus)
+            await patiently(bus.declare_streams)
             await BusRuns(bus).all()
             return [(await bus.js.stream_info(name)).config.num_replicas for name in (Stream.CONTROL.value, "KV_spiral_runs")]
 
