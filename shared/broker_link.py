@@ -15,6 +15,7 @@ from shared.telemetry import log
 
 _DENIED = re.compile(r"permissions violation for (publish|subscription) to (.*)", re.IGNORECASE)
 _CLOSE_S = 5.0
+_REMIND_S = 60.0
 _LOGIN_REFUSED = re.compile(r"authorization|authentication", re.IGNORECASE)
 
 
@@ -28,6 +29,7 @@ class BrokerLink:
         """Gets the reason when the connection ends for good, other than by us."""
         self.denials: list[str] = []
         """What the broker did not allow us, in words. What was asked gets no answer."""
+        self._denied_at: dict[str, float] = {}
         self._settings = settings
         self._where = ",".join(url.split("@")[-1].removeprefix("nats://") for url in settings.bus_url.split(","))
         first = urlsplit(settings.bus_url.split(",")[0])
@@ -96,7 +98,10 @@ class BrokerLink:
             # The client library lowers the subject's letters.
             text = f"the broker does not allow {f'user {self._user!r}' if self._user else 'us'} to {verb} {denied[2]}"
             text += ": correct this user's permissions in the broker's configuration"
-            log.error(text)
+            now = asyncio.get_running_loop().time()
+            if now - self._denied_at.get(text, -_REMIND_S) >= _REMIND_S:
+                self._denied_at[text] = now
+                log.error(text)
             if text not in self.denials:
                 self.denials.append(text)
         elif _LOGIN_REFUSED.search(str(error)):

@@ -4,16 +4,19 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from services.cli.report_build import Recorded, build_report
+from services.cli.report_files import write_report
 from services.cli.report_html import render_html
 from services.cli.report_model import SCHEMA, to_json
 from services.cli.report_terminal import print_report
 from services.cli.room_times import covered_s, room_times
 from shared import events as e
+from shared.errors import BadConfiguration
 from tests.unit.cli.example_run import CELLS, REF, RUN, SPEC, exam_answers, model, records
 
 ANSWERS = {iteration: exam_answers(iteration) for iteration in range(3)}
@@ -97,3 +100,9 @@ def test_room_times_count_overlaps_once() -> None:
         ]
     )
     assert [(room.room, room.busy_s, room.rate_per_s) for room in times] == [("evaluator", 5.0, 10.0), ("attributor", 1.0, 1.0)]
+
+
+def test_a_report_that_cannot_be_written_says_how_to_get_it_later(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_bytes(b"")
+    with pytest.raises(BadConfiguration, match=rf"can't be written to .*: Not a directory.*`spiral report {RUN}`"):
+        write_report(build_report(SPEC, records(), ANSWERS), tmp_path)
