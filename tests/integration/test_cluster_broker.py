@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from shared.ports import Cause, Delivery, compare_and_set
 from shared.publisher import publish_event
 from shared.runs import BusRuns
 from shared.settings import RoomSettings
-from tests.broker import NatsServer, free_port
+from tests.broker import NatsServer
 from tests.examples import evaluation_completed, model_updated, run_spec
 from tests.rooms import eventually, living_room, serving, settled, until
 from tests.settings import room_settings
@@ -48,9 +49,11 @@ class Cluster:
         (directory / "nats.conf").write_text(config)
         shutil.copy(DEPLOY / "nats" / "users.conf", directory)
         self._directory = directory
-        self._ports = [free_port() for _ in range(3)]
-        self._route_ports = [free_port() for _ in range(3)]
-        self._monitoring_ports = [free_port() for _ in range(3)]
+        with ExitStack() as held:
+            # Held together, so that no port is given twice.
+            sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(9)]
+            ports = [one.getsockname()[1] for one in sockets]
+        self._ports, self._route_ports, self._monitoring_ports = ports[:3], ports[3:6], ports[6:]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.names = [f"nats-{index}" for index in range(3)]
 
