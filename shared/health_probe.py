@@ -1,6 +1,5 @@
-"""`python -m shared.health_probe`: exits 0 where this container's room says that it serves, as gRPC health tells it, else 1."""
+"""`python -m shared.health_probe [PORT]`: exits 0 where this container's room serves, as gRPC health tells it, else 1."""
 
-import os
 import sys
 
 import grpc
@@ -8,6 +7,7 @@ import grpc
 _METHOD = "/grpc.health.v1.Health/Check"
 _TIMEOUT_S = 3.0
 _SERVING = b"\x08\x01"
+_PORT = "50051"
 
 
 def is_serving(address: str) -> bool:
@@ -22,4 +22,4 @@ def is_serving(address: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if is_serving(f"localhost:{os.environ.get('SPIRAL_GRPC_PORT', '50051')}") else 1)
+    sys.exit(0 if is_serving(f"localhost:{(sys.argv[1:] or [_PORT])[0]}") else 1)

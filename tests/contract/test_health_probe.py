@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 
 async def probe(port: int) -> int:
-    environment = {**os.environ, "SPIRAL_GRPC_PORT": str(port), "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "shared.health_probe", env=environment, cwd="/")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "shared.health_probe", str(port), env=environment, cwd="/")
     return await asyncio.wait_for(process.wait(), 20)
 
 
