@@ -9,7 +9,7 @@ from shared.errors import BadConfiguration
 
 
 def write_report(report: Report, state_dir: Path) -> Path:
-    """Writes `reports/<run>/report.html` and `report.json`, each at once, and returns the page's path.
+    """Writes `reports/<run>/report.html` and `report.json`, each at once, and returns the page's path below `state_dir` as given.
 
     Raises:
         BadConfiguration: they can't be written there.
@@ -28,4 +28,4 @@ def write_report(report: Report, state_dir: Path) -> Path:
             f"the report can't be written to {folder}: {error.strerror}. The run is not lost: `spiral report {report.run.run_id}` "
             "writes it once that directory can be written"
         ) from error
-    return folder / "report.html"
+    return state_dir / "reports" / report.run.run_id / "report.html"
