@@ -49,28 +49,33 @@ class Swapped:
 
 @asynccontextmanager
 async def loaded_stack(state_dir: Path, *, num_samples: int, lease_size: int) -> AsyncIterator[tuple[LocalStack, Session]]:
-    """Planner, generators and quality, told of a weakness in every cell that `rendered` serves: a plan follows."""
-    planning = PlanningSpec(strategy=Strategy.UNIFORM, num_samples=num_samples, max_candidates=4 * num_samples, lease_size=lease_size)
-    async with _stack(state_dir, ("planner", "generators.rendered", "quality"), planning) as (stack, session):
-        cells = tuple(diagnosed(cell, 30) for cell in CELLS)
-        report = WeaknessReport(RUN_ID, 0, model(RUN_ID), artifact("answers"), cells)
-        await publish_event(session.bus, Room.ATTRIBUTOR, CAUSE, report)
+    """Planner, generators and quality at work on a plan for every cell that `rendered` serves."""
+    async with _stack(state_dir, ("planner", "generators.rendered", "quality")) as (stack, session):
+        await ask_for_all_cells(session, num_samples=num_samples, lease_size=lease_size)
         yield stack, session
+
+
+async def ask_for_all_cells(session: Session, *, num_samples: int, lease_size: int) -> None:
+    """Makes the run known to a stack that is up, and reports a weakness in every cell that `rendered` serves: a plan follows."""
+    planning = PlanningSpec(strategy=Strategy.UNIFORM, num_samples=num_samples, max_candidates=4 * num_samples, lease_size=lease_size)
+    await session.runs.create(await _spec(session, planning))
+    cells = tuple(diagnosed(cell, 30) for cell in CELLS)
+    await publish_event(session.bus, Room.ATTRIBUTOR, CAUSE, WeaknessReport(RUN_ID, 0, model(RUN_ID), artifact("answers"), cells))
 
 
 @asynccontextmanager
 async def idle_stack(state_dir: Path, *rooms: str) -> AsyncIterator[tuple[LocalStack, Session]]:
     """Some rooms that know of the run; what they shall do the caller says."""
-    async with _stack(state_dir, rooms, PlanningSpec()) as (stack, session):
+    async with _stack(state_dir, rooms) as (stack, session):
+        await session.runs.create(await _spec(session, PlanningSpec()))
         yield stack, session
 
 
 @asynccontextmanager
-async def _stack(state_dir: Path, rooms: Sequence[str], planning: PlanningSpec) -> AsyncIterator[tuple[LocalStack, Session]]:
+async def _stack(state_dir: Path, rooms: Sequence[str]) -> AsyncIterator[tuple[LocalStack, Session]]:
     async with LocalStack(state_dir, rooms=rooms, environment=NOBODY_ASKS) as stack:
         await stack.ready()
         async with open_session(Target(stack.info.bus_url, stack.info.store_url, state_dir)) as session:
-            await session.runs.create(await _spec(session, planning))
             yield stack, session
 
 

@@ -20,6 +20,8 @@ from tests.chaos.small_run import Outcome, as_options, complaints, read_outcome,
 from tests.e2e.compose_stack import ROOMS, ComposeStack, compose_stack
 from tests.e2e.conftest import TAG
 
+NUM_ITERATIONS = 3
+
 pytestmark = pytest.mark.usefixtures("images")
 
 Step = Callable[[ComposeStack], Awaitable[object]]
@@ -57,7 +59,7 @@ def doubled(*services: str) -> Disturbance:
 
 @pytest.fixture(scope="module")
 def settings() -> RunSettings:
-    return small_settings(seed=0, num_iterations=2)
+    return small_settings(seed=0, num_iterations=NUM_ITERATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def options(settings: RunSettings) -> str:
 
 def test_docker_compose_up_runs_to_the_report_and_never_starts_over(undisturbed: Outcome, settings: RunSettings) -> None:
     assert complaints(undisturbed, undisturbed, settings) == []
-    assert sorted(undisturbed.sealed) == [1, 2]
+    assert sorted(undisturbed.sealed) == list(range(1, NUM_ITERATIONS + 1))
     assert all(undisturbed.sealed.values())
 
 
@@ -113,43 +115,52 @@ def test_rooms_rebuilt_one_by_one_and_stores_restarted_change_nothing(undisturbe
         name = f"spiral-e2e-b-{os.getpid()}"
         async with compose_stack(tmp_path, name, SPIRAL_TAG=f"{TAG}-b", SPIRAL_RUN_ARGS=options(settings)) as stack:
             await stack.compose("build", timeout_s=900)
-            return await turn(stack, disturbances, num_events=len(undisturbed.moments_s))
+            return await turn(stack, disturbances, undisturbed=undisturbed)
 
     outcome = asyncio.run(second_day())
-    assert outcome.killed == [disturbance.name for disturbance in disturbances], "the run ended before everything was done to it"
+    assert outcome.killed == [disturbance.name for disturbance in disturbances]
     assert complaints(outcome, undisturbed, settings) == []
 
 
-async def turn(stack: ComposeStack, disturbances: Sequence[Disturbance], *, num_events: int = 1) -> Outcome:
-    """`docker compose up`, and what stands once the run has ended; the disturbances are spread over its expected number of events."""
+async def turn(stack: ComposeStack, disturbances: Sequence[Disturbance], *, undisturbed: Outcome | None = None) -> Outcome:
+    """`docker compose up`, and what stands once the run has ended; the disturbances are spread over the time of the undisturbed run."""
     await stack.compose("up", "--detach", timeout_s=600)
     async with open_session(stack.target(), start_timeout_s=60) as session:
         spec = await the_run(session)
         done: list[str] = []
         moments_s: list[float] = []
+        news = asyncio.Condition()
         started = time.monotonic()
-        busy: asyncio.Task[None] | None = None
-        waiting = list(disturbances)
 
-        async def disturb(disturbance: Disturbance) -> None:
-            await disturbance.step(stack)
-            done.append(disturbance.name)
+        async def disturb() -> None:
+            for disturbance, num_events in zip(disturbances, due_after(len(disturbances), undisturbed), strict=True):
+                async with news:
+                    await news.wait_for(lambda num_events=num_events: len(moments_s) >= num_events)
+                await disturbance.step(stack)
+                done.append(disturbance.name)
 
+        disturbing = asyncio.create_task(disturb())
         async with aclosing(follow(session.bus, spec.run_id)) as following:
             async for _, event, _ in following:
-                if isinstance(event, e.TrainingProgressed):
-                    continue
-                moments_s.append(time.monotonic() - started)
-                is_due = len(moments_s) > 0.8 * num_events * (len(disturbances) - len(waiting)) / max(1, len(disturbances))
-                if waiting and is_due and (busy is None or busy.done()):
-                    if busy is not None:
-                        busy.result()
-                    busy = asyncio.create_task(disturb(waiting.pop(0)))
+                if not isinstance(event, e.TrainingProgressed):
+                    moments_s.append(time.monotonic() - started)
+                    async with news:
+                        news.notify_all()
+                if disturbing.done():
+                    disturbing.result()
                 if isinstance(event, e.RunFinished):
                     break
-        if busy is not None:
-            await busy
+        was_in_time = disturbing.done()
+        await disturbing
+        assert was_in_time, f"the run ended during or before the last of {done}: it shows too little"
         return await read_outcome(session, spec, done, moments_s)
+
+
+def due_after(num: int, undisturbed: Outcome | None) -> list[int]:
+    """For each of `num` disturbances, the number of events by then, at even steps over the first four fifths of the undisturbed run."""
+    if undisturbed is None:
+        return [0] * num
+    return [sum(moment_s <= 0.8 * undisturbed.duration_s * step / num for moment_s in undisturbed.moments_s) for step in range(num)]
 
 
 async def the_run(session: Session) -> RunSpec:
