@@ -21,7 +21,10 @@ def test_without_credentials_compose_says_which_command_makes_them() -> None:
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize(
     ("wrong", "reason"),
-    [({"NATS_PLANNER_PASSWORD": "stale"}, "the broker refuses"), ({"SPIRAL_S3_SECRET_KEY": "stale"}, "the object store refuses")],
+    [
+        ({"NATS_PLANNER_PASSWORD": "stale"}, "refuses user 'planner': check user and password in SPIRAL_BUS_URL"),
+        ({"SPIRAL_S3_SECRET_KEY": "stale"}, "bucket 'spiral' at minio:9000 refuses us"),
+    ],
     ids=["broker", "store"],
 )
 def test_a_room_with_stale_credentials_logs_why_it_does_not_start(tmp_path: Path, wrong: dict[str, str], reason: str) -> None:

@@ -51,9 +51,13 @@ def test_a_new_image_takes_over_and_no_lease_is_lost_or_done_twice(tmp_path: Pat
                 arrivals = await read_arrivals(session.bus, RUN_ID)
                 assert {one.generator.version for one in arrivals} == {former.generator.version, NEXT_VERSION}
                 assert await states(stack) == ["exited", "running"]
-                # Scaled back, the stack keeps the new one.
-                await stack.compose("up", "--detach", "--no-deps", "--scale", f"{GENERATORS}=1", GENERATORS)
-                assert [one.generator.version for one in await session.generators.living()] == [NEXT_VERSION]
+                # Once the old one is cleared away, the stack goes on with the new one alone.
+                living = await session.generators.living()
+                await stack.compose("rm", "--force", GENERATORS)
+                await stack.compose("up", "--detach", "--no-deps", GENERATORS)
+                assert await states(stack) == ["running"]
+                assert await session.generators.living() == living
+                assert [one.generator.version for one in living] == [NEXT_VERSION]
                 normal = [gaps(arrivals, end_ns=began_ns), gaps(arrivals, begin_ns=ended_ns)]
                 during = gaps(arrivals, begin_ns=began_ns, end_ns=ended_ns)
                 # For whoever reads the log; a busy machine decides nothing here.
