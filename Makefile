@@ -36,22 +36,25 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 run: setup ## Turn the spiral: the main job, live, resumable, with a report at the end
 	$(BIN)/spiral run $(ARGS)
 
-compose-env: ## Write .env with random credentials for `docker compose`; what stands in it stays
+compose-env: wheels ## Write .env with random credentials for `docker compose`; what stands in it stays
 	@$(PYTHON) -m deploy.compose
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
 
 # Exit code 3 of the engine's script: this machine runs no containers.
-e2e: setup ## Build the images and run the real compose stack to its report (needs a container engine; root on Debian gets one)
+e2e: setup wheels ## Build the images and run the real compose stack to its report (needs a container engine; root on Debian gets one)
 	@code=0; .ci/container-engine || code=$$?; case $$code in \
-		0) $(MAKE) --no-print-directory wheels && $(BIN)/python -m pytest tests/e2e $(ARGS) ;; \
+		0) $(BIN)/python -m pytest tests/e2e $(ARGS) ;; \
 		3) printf '\n*** END-TO-END TESTS SKIPPED: this machine runs no containers (see above) ***\n\n' >&2 ;; \
 		*) exit $$code ;; esac
 
-wheels: setup ## Put torch's wheel, as .venv got it, where image builds look for wheels first
-	@ls deploy/wheels/torch-*.whl >/dev/null 2>&1 || $(BIN)/python -m pip download --quiet --no-deps --dest deploy/wheels \
-		$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+# The images are Debian's Python 3.11, whatever runs here. torch's wheel is the largest by far, so it is fetched once and kept.
+wheels: ## Put torch's wheel where image builds look first: make wheels TORCH_INDEX=<index of CPU builds>
+	@ls deploy/wheels/torch-*.whl >/dev/null 2>&1 || { echo "fetching $(TORCH) for the images"; \
+		$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 \
+		--platform manylinux_2_28_$$(uname -m | sed s/arm64/aarch64/) --dest deploy/wheels \
+		$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH); } || echo "not fetched: the image builds take $(TORCH) from pip's index"
 
 # Of the user's bucket only keys below spiral-test-... are touched, and they are removed.
 test-s3: setup ## Run the store's contract suite on a server of yours: make test-s3 S3_URL=s3://KEY:SECRET@host:port/bucket
