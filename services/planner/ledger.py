@@ -6,7 +6,7 @@ whose review closed it: so what followed from a review can be said again, in the
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.planner.yields import PRIOR_CANDIDATES
 from shared.domain import Cell, Lease, ModelVersion, Recipe
@@ -135,3 +135,13 @@ def find_lease(plan: PlanLedger, lease_id: str) -> tuple[CellLedger, LeaseEntry]
                 if lease_id_of(plan, cell.cell, entry.ordinal) == lease_id:
                     return cell, entry
     raise NotFound(f"run {plan.run_id}, iteration {plan.iteration}: the plan never issued the lease {lease_id}")
+
+
+def is_as_issued(plan: PlanLedger, lease: Lease) -> bool:
+    """Whether a lease that came back is what the plan issued under its id; the kind aside, to which it may have gone anew since.
+
+    Raises:
+        NotFound: the plan never issued it.
+    """
+    cell, entry = find_lease(plan, lease.lease_id)
+    return replace(lease, kind=entry.kind) == lease_of(plan, cell, entry)

@@ -6,6 +6,7 @@ changes nothing: the event comes again, finds its decision made, and the same wo
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from spiral.v1 import events_pb2, planner_pb2, planner_pb2_grpc
 
 from services.planner.codec import from_json, to_json
 from services.planner.consequences import causes, consequences, unsaid, with_said
-from services.planner.ledger import OPENING, PlanLedger, find_lease
+from services.planner.ledger import OPENING, PlanLedger, find_lease, is_as_issued
 from services.planner.mixture import plan_mixture
 from services.planner.plan_steps import Reviewed, apply_review, catch_up, give_up, open_plan
 from services.planner.routing import Routing, route
@@ -27,6 +28,7 @@ from shared.events import CandidatesReviewed, Event, GenerationRequested, Mixtur
 from shared.ports import Cause, Delivery, KeyValue, compare_and_set
 from shared.run_spec import PlanningSpec, RunSpec
 from shared.service import Keyed, Ports, Service, Servicer
+from shared.telemetry import log
 from shared.wire import from_wire, to_wire
 
 BUCKET = "spiral_ledgers"
@@ -86,12 +88,17 @@ class Planner:
             num_too_hard=reasons.count(RejectionReason.TOO_HARD),
             cause=delivery.cause,
         )
+        void = replace(review, num_accepted=0)
 
         async def change(stored: bytes | None) -> tuple[bytes | None, PlanLedger]:
             if stored is None:
                 raise NotFound(f"run {event.run_id}, iteration {event.iteration}: no plan was ever opened for lease {review.lease_id}")
             before = from_json(PlanLedger, stored)
-            after = apply_review(before, review, routing.routes)
+            is_ours = is_as_issued(before, event.lease)
+            if not is_ours:
+                # Quality judged by what the generator said of its lease; another recipe would have spared it the pass rate.
+                log.warning("candidates came with another lease than was issued: none of them counts", lease_id=review.lease_id)
+            after = apply_review(before, review if is_ours else void, routing.routes)
             return None if after is before else to_json(after), after
 
         plan = await compare_and_set(bucket, plan_key(event.run_id, event.iteration), change)

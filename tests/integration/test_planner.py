@@ -15,6 +15,7 @@ from shared.domain import (
     ClosingReason,
     EndReason,
     Lease,
+    Recipe,
 )
 from shared.events import (
     CandidatesReviewed,
@@ -155,6 +156,23 @@ async def test_plan_without_an_accepted_sample_ends_the_run(bus: Bus, settings: 
                     break
     assert event.reason is EndReason.NO_SAMPLES
     assert "200 candidates" in event.explanation
+
+
+async def test_candidates_for_another_lease_than_was_issued_count_for_nothing(bus: Bus, settings: RoomSettings) -> None:
+    await BusRuns(bus).create(SPEC)
+    async with planner_room(bus, settings):
+        await announce(bus)
+        await tell(bus, report(0), "first")
+        async with asyncio.timeout(30):
+            async for _, event, _ in follow(bus, "run"):
+                if isinstance(event, GenerationRequested):
+                    other = Recipe.TEACH if event.lease.recipe is Recipe.REINFORCE else Recipe.REINFORCE
+                    forged = replace(event.lease, recipe=other) if event.lease.ordinal == 1 else event.lease
+                    await tell(bus, review(forged), event.lease.lease_id)
+                if isinstance(event, PlanClosed):
+                    break
+    assert event.reason is ClosingReason.QUOTAS_MET
+    assert {int(lease_id.rsplit(".", 1)[1]) for lease_id in event.lease_ids} & {1} == set()
 
 
 async def test_review_of_a_lease_that_was_never_issued_becomes_a_dead_letter(bus: Bus, settings: RoomSettings) -> None:

@@ -260,9 +260,7 @@ async def test_a_kind_that_comes_back_and_answers_an_old_lease_is_not_counted(bu
     assert len(set(closed.lease_ids)) == len(closed.lease_ids)
 
 
-async def test_a_broker_that_was_away_leaves_no_lease_behind(
-    bus: Bus, settings: RoomSettings, nats_server: NatsServer
-) -> None:
+async def test_a_broker_that_was_away_leaves_no_lease_behind(bus: Bus, settings: RoomSettings, nats_server: NatsServer) -> None:
     async with short_lived(bus, settings), alive(bus, "rendered", unit_cost_s=9.0):
         entry = await announce(bus, "agentic")
         await tell(bus, report(0), "first")
