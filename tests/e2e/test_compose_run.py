@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.preparation import check_run
 from services.cli.run_settings import RunSettings
 from services.cli.session import Session, open_session
 from shared import events as e
@@ -73,6 +74,7 @@ async def first_day(directory: Path, settings: RunSettings) -> Outcome:
         outcome = await turn(stack, [])
         await shown_by_the_job(stack, outcome, num_lives=1)
         (report,) = (stack.directory / "reports").glob("*/report.json")
+        assert report.parent.name == check_run(settings, None).run_id, "the stack ran something else than `spiral run` would here"
         told = json.loads(report.read_text())
         assert told["run"]["state"] == "finished"
         assert told["champion"]["model_id"] == outcome.finished.champion.model_id
