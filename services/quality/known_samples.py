@@ -26,7 +26,8 @@ MAX_PROBE_BYTES = 64_000_000
 MAX_PROBE_PIXELS = 64_000_000
 """Probes are the operator's own; they may be larger than candidates."""
 
-_NUM_KEPT = 8
+_NUM_KEPT = 4
+"""Of two runs the firewall and what earlier iterations brought; an index takes about 7 kB a sample."""
 _NUM_PARALLEL = 8
 
 
