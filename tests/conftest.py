@@ -4,11 +4,19 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from shared.bus import Bus, connect
 from shared.settings import RoomSettings
 from tests.broker import NatsServer
 from tests.settings import room_settings
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_are() -> None:
+    """A command that ran in an earlier test may have silenced the log of this process."""
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
