@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := evaluator,attributor,planner,generators-rendered,quality,trainer,cli,local,dev
+EXTRAS := evaluator,attributor,planner,generators-rendered,generators-agentic,quality,trainer,cli,local,dev
 TORCH := torch==2.13.0
 # An index that carries torch's CPU builds, where the default one serves CUDA builds: `make setup TORCH_INDEX=<index>`.
 TORCH_INDEX ?=

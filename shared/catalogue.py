@@ -56,6 +56,7 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("dataset.ready", e.DatasetReady, by=(R.QUALITY,), to=(R.TRAINER,), stream=S.CONTROL),
     EventType("training.progressed", e.TrainingProgressed, by=(R.TRAINER,), to=(R.CLI,), stream=S.PROGRESS),
     EventType("model.promoted", e.ModelPromoted, by=(R.PLANNER,), to=(R.CLI,), stream=S.CONTROL),
+    EventType("label.audited", e.LabelAudited, by=(R.CLI,), to=(R.PLANNER,), stream=S.CONTROL),
     EventType("run.finished", e.RunFinished, by=(R.PLANNER,), to=(R.CLI,), stream=S.CONTROL),
 )
 

@@ -74,6 +74,27 @@ class RejectionReason(StrEnum):
     TOO_HARD = "too_hard"
     TOO_EASY = "too_easy"
     OVER_QUOTA = "over_quota"
+    BENCHMARK_LEAK = "benchmark_leak"
+    LICENCE = "licence"
+    OVER_REPRESENTED = "over_represented"
+    UNSAFE = "unsafe"
+    NEEDS_NO_IMAGE = "needs_no_image"
+    DISPUTED = "disputed"
+    QUARANTINED = "quarantined"
+
+
+class LeaseTask(StrEnum):
+    """What a lease asks for, where it is not whatever the generator makes."""
+
+    ANNOTATE = "annotate"
+
+
+class AuditVerdict(StrEnum):
+    """What a person said of an accepted sample's label."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNSURE = "unsure"
 
 
 class ClosingReason(StrEnum):
@@ -170,6 +191,44 @@ class PairedComparison(Carried):
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorExample(Carried):
+    """One wrong answer beside the right one."""
+
+    error_type: ErrorType
+    reference: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvidence(Carried):
+    """How often one error type was seen, with some examples."""
+
+    error_type: ErrorType
+    count: int
+    examples: tuple[ErrorExample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance(Carried):
+    """Why a cell is practised: the champion's diagnosis of it."""
+
+    pass_rate: float
+    interval: Interval
+    errors: tuple[ErrorEvidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spend(Carried):
+    """What calls to language models cost, by the role that they were made for."""
+
+    role: str
+    num_calls: int
+    num_input_tokens: int
+    num_output_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorCount(Carried):
     """How often one error type was seen."""
 
@@ -193,6 +252,7 @@ class CellDiagnosis(Carried):
     adjusted_p_value: float
     is_weak: bool
     errors: tuple[ErrorCount, ...]
+    examples: tuple[ErrorExample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +294,10 @@ class GeneratorRegistration:
     grpc_address: str
     """host:port of its GeneratorService; empty where it has none."""
     is_draining: bool
+    can_annotate: bool = False
+    max_lease_size: int = 0
+    """The most candidates that a lease may ask of it; 0 is no limit of its own."""
+    draws_probes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +315,8 @@ class Lease(Carried):
     difficulty: float
     image_size_px: int
     base_model: ModelVersion
+    task: LeaseTask | None = None
+    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,3 +364,21 @@ class CellWeight:
 
     cell: Cell
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class KindShare:
+    """A generator kind's share of a cell's leases, in [0, 1]."""
+
+    kind: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoleLimit:
+    """What one role may spend of a run's budget; None is what the run has left."""
+
+    role: str
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from shared.domain import (
     ArtifactRef,
+    AuditVerdict,
+    Cell,
     CellDiagnosis,
     CellQuota,
     CellShortfall,
@@ -14,6 +16,7 @@ from shared.domain import (
     ModelVersion,
     PairedComparison,
     Recipe,
+    Spend,
     Strategy,
     Verdict,
 )
@@ -69,6 +72,7 @@ class MixturePlanned(Event):
     num_samples: int
     max_candidates: int
     replay_share: float
+    held_back: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class CandidatesGenerated(Event):
     candidates: ArtifactRef
     num_candidates: int
     generator: GeneratorIdentity
+    spent: tuple[Spend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class CandidatesReviewed(Event):
     review: ArtifactRef
     verdicts: tuple[Verdict, ...]
     generator: GeneratorIdentity
+    spent: tuple[Spend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class PlanClosed(Event):
     shortfalls: tuple[CellShortfall, ...]
     base_model: ModelVersion
     replay_share: float
+    held_back: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,7 @@ class DatasetReady(Event):
     num_samples: int
     replay_datasets: tuple[ArtifactRef, ...]
     replay_share: float
+    held_back: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,18 @@ class ModelPromoted(Event):
     is_promoted: bool
     explanation: str
     comparison: PairedComparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAudited(Event):
+    """A person said whether an accepted sample's label is right; of one sample the highest revision counts."""
+
+    cell: Cell
+    sample_id: str
+    verdict: AuditVerdict
+    auditor: str
+    detail: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.domain import ArtifactRef, CellWeight, Strategy
+from shared.domain import ArtifactRef, CellWeight, KindShare, RoleLimit, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class PlanningSpec:
     promotion_alpha: float = 0.05
     max_cell_regression: float = 0.1
     image_size_px: int = 64
+    kind_shares: tuple[KindShare, ...] = ()
+    annotate_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ class QualitySpec:
     pass_rate_high: float = 0.8
     max_image_bytes: int = 8_000_000
     max_image_pixels: int = 4_194_304
+    num_blind_solvers: int = 2
+    max_domain_share: float = 0.05
+    max_image_share: float = 0.02
+    allowed_licences: tuple[str, ...] = ()
+    audit_per_cell: int = 5
+    min_label_precision: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,16 @@ class TrainingSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SpendingSpec:
+    """What a run may spend on calls to language models, over all rooms."""
+
+    max_calls: int = 20_000
+    max_tokens: int = 100_000_000
+    max_cost_usd: float = 20.0
+    role_limits: tuple[RoleLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """A run's specification; written once, before the first event."""
 
@@ -76,3 +94,4 @@ class RunSpec:
     planning: PlanningSpec
     quality: QualitySpec
     training: TrainingSpec
+    spending: SpendingSpec = SpendingSpec()

@@ -12,10 +12,10 @@ from functools import cached_property
 from services.quality.derivation import Underivable, derive, foreign_word, label_matches
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint, fingerprint
-from services.quality.image_decoding import DecodedImage, ImageRefused, check_size, decode_image
 from services.quality.scene_description import SceneDescription, SceneUnreadable, parse_scene
 from shared.answers import check_reference
 from shared.domain import Candidate, Cell, RejectionReason
+from shared.images.decoding import DecodedImage, ImageRefused, check_size, decode_image
 
 MAX_QUESTION_CHARS = 2000
 MAX_ANSWER_CHARS = 500

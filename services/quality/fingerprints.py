@@ -16,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from services.quality.image_decoding import DecodedImage, Pixels
 from shared.domain import QuestionType
+from shared.images.decoding import DecodedImage, Pixels
 from shared.prompt import LETTERS
 
 GRID = 32

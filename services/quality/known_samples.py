@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from services.quality.checks import Known
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint, fingerprint
-from services.quality.image_decoding import ImageRefused, decode_image
 from services.quality.records import FINGERPRINTS_FILE, Mark, read_marks, review_name
 from services.quality.sealing import dataset_name
 from shared.artifacts import Artifacts
 from shared.domain import ArtifactRef, Lease
 from shared.errors import NotFound
+from shared.images.decoding import ImageRefused, decode_image
 from shared.in_parallel import in_parallel
 from shared.run_spec import RunSpec
 from shared.tables import Probe, read_probes

@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 from services.generators.rendered.candidates import CELLS, make_candidates
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint, fingerprint
-from services.quality.image_decoding import decode_image
 from shared.domain import Candidate, QuestionType
+from shared.images.decoding import decode_image
 
 Transform = Callable[[Image.Image], bytes]
 

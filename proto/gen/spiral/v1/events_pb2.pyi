@@ -185,6 +185,7 @@ class CellDiagnosis(_message.Message):
     ADJUSTED_P_VALUE_FIELD_NUMBER: _builtins.int
     IS_WEAK_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
     num_probes: _builtins.int
     num_answers: _builtins.int
     """Graded answers, greedy and sampled; failures are not among them."""
@@ -205,6 +206,10 @@ class CellDiagnosis(_message.Message):
     def interval(self) -> _types_pb2.Interval: ...
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErrorCount]: ...
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ErrorExample]:
+        """Some wrong answers of each error type, for those who make practice. Absent: none are told."""
+
     def __init__(
         self,
         *,
@@ -220,10 +225,11 @@ class CellDiagnosis(_message.Message):
         adjusted_p_value: _builtins.float = ...,
         is_weak: _builtins.bool = ...,
         errors: _abc.Iterable[Global___ErrorCount] | None = ...,
+        examples: _abc.Iterable[_types_pb2.ErrorExample] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_p_value", b"adjusted_p_value", "cell", b"cell", "errors", b"errors", "interval", b"interval", "is_weak", b"is_weak", "learnability", b"learnability", "num_answers", b"num_answers", "num_correct", b"num_correct", "num_probes", b"num_probes", "num_ungradable", b"num_ungradable", "p_value", b"p_value", "pass_rate", b"pass_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_p_value", b"adjusted_p_value", "cell", b"cell", "errors", b"errors", "examples", b"examples", "interval", b"interval", "is_weak", b"is_weak", "learnability", b"learnability", "num_answers", b"num_answers", "num_correct", b"num_correct", "num_probes", b"num_probes", "num_ungradable", b"num_ungradable", "p_value", b"p_value", "pass_rate", b"pass_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,6 +273,7 @@ class MixturePlanned(_message.Message):
     NUM_SAMPLES_FIELD_NUMBER: _builtins.int
     MAX_CANDIDATES_FIELD_NUMBER: _builtins.int
     REPLAY_SHARE_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     iteration: _builtins.int
     """The iteration whose training set is planned."""
@@ -281,6 +288,10 @@ class MixturePlanned(_message.Message):
     def base_model(self) -> _types_pb2.ModelVersion: ...
     @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___CellQuota]: ...
+    @_builtins.property
+    def held_back(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Cell]:
+        """Cells without a quota because people found too many wrong labels in them. Absent: none."""
+
     def __init__(
         self,
         *,
@@ -292,10 +303,11 @@ class MixturePlanned(_message.Message):
         num_samples: _builtins.int = ...,
         max_candidates: _builtins.int = ...,
         replay_share: _builtins.float = ...,
+        held_back: _abc.Iterable[_types_pb2.Cell] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "iteration", b"iteration", "max_candidates", b"max_candidates", "num_samples", b"num_samples", "quotas", b"quotas", "replay_share", b"replay_share", "run_id", b"run_id", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "held_back", b"held_back", "iteration", b"iteration", "max_candidates", b"max_candidates", "num_samples", b"num_samples", "quotas", b"quotas", "replay_share", b"replay_share", "run_id", b"run_id", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,6 +387,7 @@ class CandidatesGenerated(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     NUM_CANDIDATES_FIELD_NUMBER: _builtins.int
     GENERATOR_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Those of the request."""
     iteration: _builtins.int
@@ -390,6 +403,10 @@ class CandidatesGenerated(_message.Message):
 
     @_builtins.property
     def generator(self) -> _types_pb2.GeneratorIdentity: ...
+    @_builtins.property
+    def spent(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Spend]:
+        """What making them cost in calls to language models. Absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -399,10 +416,11 @@ class CandidatesGenerated(_message.Message):
         candidates: _types_pb2.ArtifactRef | None = ...,
         num_candidates: _builtins.int = ...,
         generator: _types_pb2.GeneratorIdentity | None = ...,
+        spent: _abc.Iterable[_types_pb2.Spend] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "generator", b"generator", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "generator", b"generator", "iteration", b"iteration", "lease", b"lease", "num_candidates", b"num_candidates", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "generator", b"generator", "iteration", b"iteration", "lease", b"lease", "num_candidates", b"num_candidates", "run_id", b"run_id", "spent", b"spent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,6 +438,7 @@ class CandidatesReviewed(_message.Message):
     REVIEW_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
     GENERATOR_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     iteration: _builtins.int
     @_builtins.property
@@ -432,6 +451,10 @@ class CandidatesReviewed(_message.Message):
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]: ...
     @_builtins.property
     def generator(self) -> _types_pb2.GeneratorIdentity: ...
+    @_builtins.property
+    def spent(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Spend]:
+        """What the lease cost in calls to language models, making and checking. Absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -441,10 +464,11 @@ class CandidatesReviewed(_message.Message):
         review: _types_pb2.ArtifactRef | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
         generator: _types_pb2.GeneratorIdentity | None = ...,
+        spent: _abc.Iterable[_types_pb2.Spend] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator", "lease", b"lease", "review", b"review"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator", "iteration", b"iteration", "lease", b"lease", "review", b"review", "run_id", b"run_id", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator", "iteration", b"iteration", "lease", b"lease", "review", b"review", "run_id", b"run_id", "spent", b"spent", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,6 +525,7 @@ class PlanClosed(_message.Message):
     SHORTFALLS_FIELD_NUMBER: _builtins.int
     BASE_MODEL_FIELD_NUMBER: _builtins.int
     REPLAY_SHARE_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     iteration: _builtins.int
     reason: _types_pb2.ClosingReason.ValueType
@@ -515,6 +540,10 @@ class PlanClosed(_message.Message):
 
     @_builtins.property
     def base_model(self) -> _types_pb2.ModelVersion: ...
+    @_builtins.property
+    def held_back(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Cell]:
+        """As in the mixture: earlier samples of these cells are not replayed. Absent: none."""
+
     def __init__(
         self,
         *,
@@ -525,10 +554,11 @@ class PlanClosed(_message.Message):
         shortfalls: _abc.Iterable[Global___CellShortfall] | None = ...,
         base_model: _types_pb2.ModelVersion | None = ...,
         replay_share: _builtins.float = ...,
+        held_back: _abc.Iterable[_types_pb2.Cell] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "iteration", b"iteration", "lease_ids", b"lease_ids", "reason", b"reason", "replay_share", b"replay_share", "run_id", b"run_id", "shortfalls", b"shortfalls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "held_back", b"held_back", "iteration", b"iteration", "lease_ids", b"lease_ids", "reason", b"reason", "replay_share", b"replay_share", "run_id", b"run_id", "shortfalls", b"shortfalls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -575,6 +605,7 @@ class DatasetReady(_message.Message):
     NUM_SAMPLES_FIELD_NUMBER: _builtins.int
     REPLAY_DATASETS_FIELD_NUMBER: _builtins.int
     REPLAY_SHARE_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     iteration: _builtins.int
     num_samples: _builtins.int
@@ -590,6 +621,10 @@ class DatasetReady(_message.Message):
     def replay_datasets(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ArtifactRef]:
         """Sealed datasets of earlier iterations to replay from, oldest first."""
 
+    @_builtins.property
+    def held_back(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Cell]:
+        """Cells of which nothing is replayed. Absent: none."""
+
     def __init__(
         self,
         *,
@@ -600,10 +635,11 @@ class DatasetReady(_message.Message):
         num_samples: _builtins.int = ...,
         replay_datasets: _abc.Iterable[_types_pb2.ArtifactRef] | None = ...,
         replay_share: _builtins.float = ...,
+        held_back: _abc.Iterable[_types_pb2.Cell] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset", b"dataset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset", b"dataset", "iteration", b"iteration", "num_samples", b"num_samples", "replay_datasets", b"replay_datasets", "replay_share", b"replay_share", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset", b"dataset", "held_back", b"held_back", "iteration", b"iteration", "num_samples", b"num_samples", "replay_datasets", b"replay_datasets", "replay_share", b"replay_share", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -719,6 +755,52 @@ class ModelPromoted(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__comparison) -> _WhichOneofReturnType__comparison | None: ...
 
 Global___ModelPromoted: _TypeAlias = ModelPromoted  # noqa: Y015
+
+@_typing.final
+class LabelAudited(_message.Message):
+    """A person looked at an accepted sample and said whether its label is right. Said again of the same sample, the last word counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    ITERATION_FIELD_NUMBER: _builtins.int
+    CELL_FIELD_NUMBER: _builtins.int
+    SAMPLE_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    AUDITOR_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    iteration: _builtins.int
+    """The iteration whose dataset holds the sample."""
+    sample_id: _builtins.str
+    verdict: _types_pb2.AuditVerdict.ValueType
+    auditor: _builtins.str
+    """For people: who looked, and what they saw."""
+    detail: _builtins.str
+    revision: _builtins.int
+    """Counts the words of this sample, from 1."""
+    @_builtins.property
+    def cell(self) -> _types_pb2.Cell: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        iteration: _builtins.int = ...,
+        cell: _types_pb2.Cell | None = ...,
+        sample_id: _builtins.str = ...,
+        verdict: _types_pb2.AuditVerdict.ValueType = ...,
+        auditor: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auditor", b"auditor", "cell", b"cell", "detail", b"detail", "iteration", b"iteration", "revision", b"revision", "run_id", b"run_id", "sample_id", b"sample_id", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelAudited: _TypeAlias = LabelAudited  # noqa: Y015
 
 @_typing.final
 class RunFinished(_message.Message):

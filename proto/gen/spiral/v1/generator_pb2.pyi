@@ -231,12 +231,21 @@ class GeneratorRegistration(_message.Message):
     UNIT_COST_S_FIELD_NUMBER: _builtins.int
     GRPC_ADDRESS_FIELD_NUMBER: _builtins.int
     IS_DRAINING_FIELD_NUMBER: _builtins.int
+    CAN_ANNOTATE_FIELD_NUMBER: _builtins.int
+    MAX_LEASE_SIZE_FIELD_NUMBER: _builtins.int
+    DRAWS_PROBES_FIELD_NUMBER: _builtins.int
     unit_cost_s: _builtins.float
     """Seconds of one core per candidate; the planner gives a cell's leases to the cheapest living kind that serves it."""
     grpc_address: _builtins.str
     """host:port of its GeneratorService; empty where it has none. Then it draws no probes and is drained by SIGTERM only."""
     is_draining: _builtins.bool
     """It takes no more leases: the planner prefers others."""
+    can_annotate: _builtins.bool
+    """It understands LEASE_TASK_ANNOTATE. Absent: it does not."""
+    max_lease_size: _builtins.int
+    """The most candidates that a lease may ask of it. Absent or 0: as many as the run's lease_size."""
+    draws_probes: _builtins.bool
+    """Its answers follow from its drawings, so probe sets may be drawn by its GeneratorService. Absent: they do."""
     @_builtins.property
     def generator(self) -> _types_pb2.GeneratorIdentity: ...
     @_builtins.property
@@ -249,11 +258,25 @@ class GeneratorRegistration(_message.Message):
         unit_cost_s: _builtins.float = ...,
         grpc_address: _builtins.str = ...,
         is_draining: _builtins.bool = ...,
+        can_annotate: _builtins.bool | None = ...,
+        max_lease_size: _builtins.int | None = ...,
+        draws_probes: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_can_annotate", b"_can_annotate", "_draws_probes", b"_draws_probes", "_max_lease_size", b"_max_lease_size", "can_annotate", b"can_annotate", "draws_probes", b"draws_probes", "generator", b"generator", "max_lease_size", b"max_lease_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "generator", b"generator", "grpc_address", b"grpc_address", "is_draining", b"is_draining", "unit_cost_s", b"unit_cost_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_can_annotate", b"_can_annotate", "_draws_probes", b"_draws_probes", "_max_lease_size", b"_max_lease_size", "can_annotate", b"can_annotate", "cells", b"cells", "draws_probes", b"draws_probes", "generator", b"generator", "grpc_address", b"grpc_address", "is_draining", b"is_draining", "max_lease_size", b"max_lease_size", "unit_cost_s", b"unit_cost_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__can_annotate: _TypeAlias = _typing.Literal["can_annotate"]  # noqa: Y015
+    _WhichOneofArgType__can_annotate: _TypeAlias = _typing.Literal["_can_annotate", b"_can_annotate"]  # noqa: Y015
+    _WhichOneofReturnType__draws_probes: _TypeAlias = _typing.Literal["draws_probes"]  # noqa: Y015
+    _WhichOneofArgType__draws_probes: _TypeAlias = _typing.Literal["_draws_probes", b"_draws_probes"]  # noqa: Y015
+    _WhichOneofReturnType__max_lease_size: _TypeAlias = _typing.Literal["max_lease_size"]  # noqa: Y015
+    _WhichOneofArgType__max_lease_size: _TypeAlias = _typing.Literal["_max_lease_size", b"_max_lease_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__can_annotate) -> _WhichOneofReturnType__can_annotate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__draws_probes) -> _WhichOneofReturnType__draws_probes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_lease_size) -> _WhichOneofReturnType__max_lease_size | None: ...
 
 Global___GeneratorRegistration: _TypeAlias = GeneratorRegistration  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from spiral.v1 import types_pb2 as spiral_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13spiral/v1/run.proto\x12\tspiral.v1\x1a\x15spiral/v1/types.proto\"\x83\x03\n\x07RunSpec\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rcreated_at_ns\x18\x02 \x01(\x04\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x16\n\x0enum_iterations\x18\x04 \x01(\r\x12/\n\x0f\x62\x61se_checkpoint\x18\x05 \x01(\x0b\x32\x16.spiral.v1.ArtifactRef\x12&\n\x06probes\x18\x06 \x01(\x0b\x32\x16.spiral.v1.ArtifactRef\x12$\n\x04\x65xam\x18\x07 \x01(\x0b\x32\x16.spiral.v1.ArtifactRef\x12-\n\nevaluation\x18\x08 \x01(\x0b\x32\x19.spiral.v1.EvaluationSpec\x12)\n\x08planning\x18\t \x01(\x0b\x32\x17.spiral.v1.PlanningSpec\x12\'\n\x07quality\x18\n \x01(\x0b\x32\x16.spiral.v1.QualitySpec\x12)\n\x08training\x18\x0b \x01(\x0b\x32\x17.spiral.v1.TrainingSpec\"p\n\x0e\x45valuationSpec\x12\x1d\n\x15num_samples_per_probe\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\x12\x16\n\x0emax_new_tokens\x18\x03 \x01(\r\x12\x12\n\nbatch_size\x18\x04 \x01(\r\"\xe6\x02\n\x0cPlanningSpec\x12%\n\x08strategy\x18\x01 \x01(\x0e\x32\x13.spiral.v1.Strategy\x12\x13\n\x0bnum_samples\x18\x02 \x01(\r\x12\x16\n\x0emax_candidates\x18\x03 \x01(\r\x12\x12\n\nlease_size\x18\x04 \x01(\r\x12\x13\n\x0b\x66loor_share\x18\x05 \x01(\x01\x12\x19\n\x11max_change_factor\x18\x06 \x01(\x01\x12\x14\n\x0creplay_share\x18\x07 \x01(\x01\x12\x15\n\rreinforce_low\x18\x08 \x01(\x01\x12\x16\n\x0ereinforce_high\x18\t \x01(\x01\x12,\n\rfixed_weights\x18\n \x03(\x0b\x32\x15.spiral.v1.CellWeight\x12\x17\n\x0fpromotion_alpha\x18\x0b \x01(\x01\x12\x1b\n\x13max_cell_regression\x18\x0c \x01(\x01\x12\x15\n\rimage_size_px\x18\r \x01(\r\";\n\nCellWeight\x12\x1d\n\x04\x63\x65ll\x18\x01 \x01(\x0b\x32\x0f.spiral.v1.Cell\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"\x85\x01\n\x0bQualitySpec\x12\x14\n\x0cnum_rollouts\x18\x01 \x01(\r\x12\x15\n\rpass_rate_low\x18\x02 \x01(\x01\x12\x16\n\x0epass_rate_high\x18\x03 \x01(\x01\x12\x17\n\x0fmax_image_bytes\x18\x04 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x05 \x01(\x04\"\x82\x02\n\x0cTrainingSpec\x12\x0e\n\x06recipe\x18\x01 \x01(\t\x12\x12\n\nsft_epochs\x18\x02 \x01(\r\x12\x16\n\x0esft_batch_size\x18\x03 \x01(\r\x12\x19\n\x11sft_learning_rate\x18\x04 \x01(\x01\x12\x1c\n\x14grpo_num_generations\x18\x05 \x01(\r\x12\x17\n\x0fgrpo_batch_size\x18\x06 \x01(\r\x12\x16\n\x0egrpo_max_steps\x18\x07 \x01(\r\x12\x1a\n\x12grpo_learning_rate\x18\x08 \x01(\x01\x12\x18\n\x10save_every_steps\x18\t \x01(\r\x12\x16\n\x0emax_new_tokens\x18\n \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13spiral/v1/run.proto\x12\tspiral.v1\x1a\x15spiral/v1/types.proto\"\xae\x03\n\x07RunSpec\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rcreated_at_ns\x18\x02 \x01(\x04\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x16\n\x0enum_iterations\x18\x04 \x01(\r\x12/\n\x0f\x62\x61se_checkpoint\x18\x05 \x01(\x0b\x32\x16.spiral.v1.ArtifactRef\x12&\n\x06probes\x18\x06 \x01(\x0b\x32\x16.spiral.v1.ArtifactRef\x12$\n\x04\x65xam\x18\x07 \x01(\x0b\x32\x16.spiral.v1.ArtifactRef\x12-\n\nevaluation\x18\x08 \x01(\x0b\x32\x19.spiral.v1.EvaluationSpec\x12)\n\x08planning\x18\t \x01(\x0b\x32\x17.spiral.v1.PlanningSpec\x12\'\n\x07quality\x18\n \x01(\x0b\x32\x16.spiral.v1.QualitySpec\x12)\n\x08training\x18\x0b \x01(\x0b\x32\x17.spiral.v1.TrainingSpec\x12)\n\x08spending\x18\x0c \x01(\x0b\x32\x17.spiral.v1.SpendingSpec\"p\n\x0e\x45valuationSpec\x12\x1d\n\x15num_samples_per_probe\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\x12\x16\n\x0emax_new_tokens\x18\x03 \x01(\r\x12\x12\n\nbatch_size\x18\x04 \x01(\r\"\xc1\x03\n\x0cPlanningSpec\x12%\n\x08strategy\x18\x01 \x01(\x0e\x32\x13.spiral.v1.Strategy\x12\x13\n\x0bnum_samples\x18\x02 \x01(\r\x12\x16\n\x0emax_candidates\x18\x03 \x01(\r\x12\x12\n\nlease_size\x18\x04 \x01(\r\x12\x13\n\x0b\x66loor_share\x18\x05 \x01(\x01\x12\x19\n\x11max_change_factor\x18\x06 \x01(\x01\x12\x14\n\x0creplay_share\x18\x07 \x01(\x01\x12\x15\n\rreinforce_low\x18\x08 \x01(\x01\x12\x16\n\x0ereinforce_high\x18\t \x01(\x01\x12,\n\rfixed_weights\x18\n \x03(\x0b\x32\x15.spiral.v1.CellWeight\x12\x17\n\x0fpromotion_alpha\x18\x0b \x01(\x01\x12\x1b\n\x13max_cell_regression\x18\x0c \x01(\x01\x12\x15\n\rimage_size_px\x18\r \x01(\r\x12)\n\x0bkind_shares\x18\x0e \x03(\x0b\x32\x14.spiral.v1.KindShare\x12\x1b\n\x0e\x61nnotate_share\x18\x0f \x01(\x01H\x00\x88\x01\x01\x42\x11\n\x0f_annotate_share\"(\n\tKindShare\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\";\n\nCellWeight\x12\x1d\n\x04\x63\x65ll\x18\x01 \x01(\x0b\x32\x0f.spiral.v1.Cell\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"\xa5\x03\n\x0bQualitySpec\x12\x14\n\x0cnum_rollouts\x18\x01 \x01(\r\x12\x15\n\rpass_rate_low\x18\x02 \x01(\x01\x12\x16\n\x0epass_rate_high\x18\x03 \x01(\x01\x12\x17\n\x0fmax_image_bytes\x18\x04 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x05 \x01(\x04\x12\x1e\n\x11num_blind_solvers\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1d\n\x10max_domain_share\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmax_image_share\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x10\x61llowed_licences\x18\t \x03(\t\x12\x1b\n\x0e\x61udit_per_cell\x18\n \x01(\rH\x03\x88\x01\x01\x12 \n\x13min_label_precision\x18\x0b \x01(\x01H\x04\x88\x01\x01\x42\x14\n\x12_num_blind_solversB\x13\n\x11_max_domain_shareB\x12\n\x10_max_image_shareB\x11\n\x0f_audit_per_cellB\x16\n\x14_min_label_precision\"v\n\x0cSpendingSpec\x12\x11\n\tmax_calls\x18\x01 \x01(\x04\x12\x12\n\nmax_tokens\x18\x02 \x01(\x04\x12\x14\n\x0cmax_cost_usd\x18\x03 \x01(\x01\x12)\n\x0brole_limits\x18\x04 \x03(\x0b\x32\x14.spiral.v1.RoleLimit\"\x93\x01\n\tRoleLimit\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x16\n\tmax_calls\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x04H\x01\x88\x01\x01\x12\x19\n\x0cmax_cost_usd\x18\x04 \x01(\x01H\x02\x88\x01\x01\x42\x0c\n\n_max_callsB\r\n\x0b_max_tokensB\x0f\n\r_max_cost_usd\"\x82\x02\n\x0cTrainingSpec\x12\x0e\n\x06recipe\x18\x01 \x01(\t\x12\x12\n\nsft_epochs\x18\x02 \x01(\r\x12\x16\n\x0esft_batch_size\x18\x03 \x01(\r\x12\x19\n\x11sft_learning_rate\x18\x04 \x01(\x01\x12\x1c\n\x14grpo_num_generations\x18\x05 \x01(\r\x12\x17\n\x0fgrpo_batch_size\x18\x06 \x01(\r\x12\x16\n\x0egrpo_max_steps\x18\x07 \x01(\r\x12\x1a\n\x12grpo_learning_rate\x18\x08 \x01(\x01\x12\x18\n\x10save_every_steps\x18\t \x01(\r\x12\x16\n\x0emax_new_tokens\x18\n \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spiral.v1.run_pb2', _global
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RUNSPEC']._serialized_start=58
-  _globals['_RUNSPEC']._serialized_end=445
-  _globals['_EVALUATIONSPEC']._serialized_start=447
-  _globals['_EVALUATIONSPEC']._serialized_end=559
-  _globals['_PLANNINGSPEC']._serialized_start=562
-  _globals['_PLANNINGSPEC']._serialized_end=920
-  _globals['_CELLWEIGHT']._serialized_start=922
-  _globals['_CELLWEIGHT']._serialized_end=981
-  _globals['_QUALITYSPEC']._serialized_start=984
-  _globals['_QUALITYSPEC']._serialized_end=1117
-  _globals['_TRAININGSPEC']._serialized_start=1120
-  _globals['_TRAININGSPEC']._serialized_end=1378
+  _globals['_RUNSPEC']._serialized_end=488
+  _globals['_EVALUATIONSPEC']._serialized_start=490
+  _globals['_EVALUATIONSPEC']._serialized_end=602
+  _globals['_PLANNINGSPEC']._serialized_start=605
+  _globals['_PLANNINGSPEC']._serialized_end=1054
+  _globals['_KINDSHARE']._serialized_start=1056
+  _globals['_KINDSHARE']._serialized_end=1096
+  _globals['_CELLWEIGHT']._serialized_start=1098
+  _globals['_CELLWEIGHT']._serialized_end=1157
+  _globals['_QUALITYSPEC']._serialized_start=1160
+  _globals['_QUALITYSPEC']._serialized_end=1581
+  _globals['_SPENDINGSPEC']._serialized_start=1583
+  _globals['_SPENDINGSPEC']._serialized_end=1701
+  _globals['_ROLELIMIT']._serialized_start=1704
+  _globals['_ROLELIMIT']._serialized_end=1851
+  _globals['_TRAININGSPEC']._serialized_start=1854
+  _globals['_TRAININGSPEC']._serialized_end=2112
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,7 @@ class RunSpec(_message.Message):
     PLANNING_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     TRAINING_FIELD_NUMBER: _builtins.int
+    SPENDING_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Lower-case letters, digits and hyphens; at most 40 characters; one subject token."""
     created_at_ns: _builtins.int
@@ -62,6 +63,10 @@ class RunSpec(_message.Message):
     def quality(self) -> Global___QualitySpec: ...
     @_builtins.property
     def training(self) -> Global___TrainingSpec: ...
+    @_builtins.property
+    def spending(self) -> Global___SpendingSpec:
+        """Absent: 20,000 calls, 100 million tokens, 20 dollars."""
+
     def __init__(
         self,
         *,
@@ -76,10 +81,11 @@ class RunSpec(_message.Message):
         planning: Global___PlanningSpec | None = ...,
         quality: Global___QualitySpec | None = ...,
         training: Global___TrainingSpec | None = ...,
+        spending: Global___SpendingSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base_checkpoint", b"base_checkpoint", "evaluation", b"evaluation", "exam", b"exam", "planning", b"planning", "probes", b"probes", "quality", b"quality", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base_checkpoint", b"base_checkpoint", "evaluation", b"evaluation", "exam", b"exam", "planning", b"planning", "probes", b"probes", "quality", b"quality", "spending", b"spending", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_checkpoint", b"base_checkpoint", "created_at_ns", b"created_at_ns", "evaluation", b"evaluation", "exam", b"exam", "num_iterations", b"num_iterations", "planning", b"planning", "probes", b"probes", "quality", b"quality", "run_id", b"run_id", "seed", b"seed", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_checkpoint", b"base_checkpoint", "created_at_ns", b"created_at_ns", "evaluation", b"evaluation", "exam", b"exam", "num_iterations", b"num_iterations", "planning", b"planning", "probes", b"probes", "quality", b"quality", "run_id", b"run_id", "seed", b"seed", "spending", b"spending", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -136,6 +142,8 @@ class PlanningSpec(_message.Message):
     PROMOTION_ALPHA_FIELD_NUMBER: _builtins.int
     MAX_CELL_REGRESSION_FIELD_NUMBER: _builtins.int
     IMAGE_SIZE_PX_FIELD_NUMBER: _builtins.int
+    KIND_SHARES_FIELD_NUMBER: _builtins.int
+    ANNOTATE_SHARE_FIELD_NUMBER: _builtins.int
     strategy: _types_pb2.Strategy.ValueType
     num_samples: _builtins.int
     """Accepted samples wanted per iteration."""
@@ -158,9 +166,15 @@ class PlanningSpec(_message.Message):
     """... and no cell's accuracy falls by more than this with confidence."""
     image_size_px: _builtins.int
     """Side of generated images."""
+    annotate_share: _builtins.float
+    """Share of the leases of kinds that can annotate which ask for questions on images of the pool as they are, in [0, 1]. Absent: 0."""
     @_builtins.property
     def fixed_weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___CellWeight]:
         """For STRATEGY_FIXED."""
+
+    @_builtins.property
+    def kind_shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindShare]:
+        """Where several kinds serve a cell: shares of its leases by kind. What they leave goes to the cheapest kind. Absent: all of it does."""
 
     def __init__(
         self,
@@ -178,14 +192,42 @@ class PlanningSpec(_message.Message):
         promotion_alpha: _builtins.float = ...,
         max_cell_regression: _builtins.float = ...,
         image_size_px: _builtins.int = ...,
+        kind_shares: _abc.Iterable[Global___KindShare] | None = ...,
+        annotate_share: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annotate_share", b"_annotate_share", "annotate_share", b"annotate_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annotate_share", b"_annotate_share", "annotate_share", b"annotate_share", "fixed_weights", b"fixed_weights", "floor_share", b"floor_share", "image_size_px", b"image_size_px", "kind_shares", b"kind_shares", "lease_size", b"lease_size", "max_candidates", b"max_candidates", "max_cell_regression", b"max_cell_regression", "max_change_factor", b"max_change_factor", "num_samples", b"num_samples", "promotion_alpha", b"promotion_alpha", "reinforce_high", b"reinforce_high", "reinforce_low", b"reinforce_low", "replay_share", b"replay_share", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__annotate_share: _TypeAlias = _typing.Literal["annotate_share"]  # noqa: Y015
+    _WhichOneofArgType__annotate_share: _TypeAlias = _typing.Literal["_annotate_share", b"_annotate_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annotate_share) -> _WhichOneofReturnType__annotate_share | None: ...
+
+Global___PlanningSpec: _TypeAlias = PlanningSpec  # noqa: Y015
+
+@_typing.final
+class KindShare(_message.Message):
+    """A generator kind's share of a cell's leases, in [0, 1]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    share: _builtins.float
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_weights", b"fixed_weights", "floor_share", b"floor_share", "image_size_px", b"image_size_px", "lease_size", b"lease_size", "max_candidates", b"max_candidates", "max_cell_regression", b"max_cell_regression", "max_change_factor", b"max_change_factor", "num_samples", b"num_samples", "promotion_alpha", b"promotion_alpha", "reinforce_high", b"reinforce_high", "reinforce_low", b"reinforce_low", "replay_share", b"replay_share", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "share", b"share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PlanningSpec: _TypeAlias = PlanningSpec  # noqa: Y015
+Global___KindShare: _TypeAlias = KindShare  # noqa: Y015
 
 @_typing.final
 class CellWeight(_message.Message):
@@ -223,6 +265,12 @@ class QualitySpec(_message.Message):
     PASS_RATE_HIGH_FIELD_NUMBER: _builtins.int
     MAX_IMAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _builtins.int
+    NUM_BLIND_SOLVERS_FIELD_NUMBER: _builtins.int
+    MAX_DOMAIN_SHARE_FIELD_NUMBER: _builtins.int
+    MAX_IMAGE_SHARE_FIELD_NUMBER: _builtins.int
+    ALLOWED_LICENCES_FIELD_NUMBER: _builtins.int
+    AUDIT_PER_CELL_FIELD_NUMBER: _builtins.int
+    MIN_LABEL_PRECISION_FIELD_NUMBER: _builtins.int
     num_rollouts: _builtins.int
     """Rollouts per candidate of a reinforce cell."""
     pass_rate_low: _builtins.float
@@ -231,6 +279,20 @@ class QualitySpec(_message.Message):
     max_image_bytes: _builtins.int
     """Image caps."""
     max_image_pixels: _builtins.int
+    num_blind_solvers: _builtins.int
+    """Models that must find the label without seeing it, for candidates whose answer no scene proves; at least 2. Absent: 2."""
+    max_domain_share: _builtins.float
+    """The largest share of an iteration's num_samples that images of one domain may supply, in (0, 1]. Absent: 0.05."""
+    max_image_share: _builtins.float
+    """The same for one image with its near-copies. Absent: 0.02."""
+    audit_per_cell: _builtins.int
+    """Accepted samples of each cell and iteration that a person is shown. Absent: 5."""
+    min_label_precision: _builtins.float
+    """A cell is held back where people are sure that fewer of its labels than this are right, in [0, 1]. Absent: 0.95."""
+    @_builtins.property
+    def allowed_licences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Licences of found images that may enter a dataset, compared without case; "*" at the end matches any ending. Absent: every stated one."""
+
     def __init__(
         self,
         *,
@@ -239,14 +301,113 @@ class QualitySpec(_message.Message):
         pass_rate_high: _builtins.float = ...,
         max_image_bytes: _builtins.int = ...,
         max_image_pixels: _builtins.int = ...,
+        num_blind_solvers: _builtins.int | None = ...,
+        max_domain_share: _builtins.float | None = ...,
+        max_image_share: _builtins.float | None = ...,
+        allowed_licences: _abc.Iterable[_builtins.str] | None = ...,
+        audit_per_cell: _builtins.int | None = ...,
+        min_label_precision: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audit_per_cell", b"_audit_per_cell", "_max_domain_share", b"_max_domain_share", "_max_image_share", b"_max_image_share", "_min_label_precision", b"_min_label_precision", "_num_blind_solvers", b"_num_blind_solvers", "audit_per_cell", b"audit_per_cell", "max_domain_share", b"max_domain_share", "max_image_share", b"max_image_share", "min_label_precision", b"min_label_precision", "num_blind_solvers", b"num_blind_solvers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audit_per_cell", b"_audit_per_cell", "_max_domain_share", b"_max_domain_share", "_max_image_share", b"_max_image_share", "_min_label_precision", b"_min_label_precision", "_num_blind_solvers", b"_num_blind_solvers", "allowed_licences", b"allowed_licences", "audit_per_cell", b"audit_per_cell", "max_domain_share", b"max_domain_share", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "max_image_share", b"max_image_share", "min_label_precision", b"min_label_precision", "num_blind_solvers", b"num_blind_solvers", "num_rollouts", b"num_rollouts", "pass_rate_high", b"pass_rate_high", "pass_rate_low", b"pass_rate_low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audit_per_cell: _TypeAlias = _typing.Literal["audit_per_cell"]  # noqa: Y015
+    _WhichOneofArgType__audit_per_cell: _TypeAlias = _typing.Literal["_audit_per_cell", b"_audit_per_cell"]  # noqa: Y015
+    _WhichOneofReturnType__max_domain_share: _TypeAlias = _typing.Literal["max_domain_share"]  # noqa: Y015
+    _WhichOneofArgType__max_domain_share: _TypeAlias = _typing.Literal["_max_domain_share", b"_max_domain_share"]  # noqa: Y015
+    _WhichOneofReturnType__max_image_share: _TypeAlias = _typing.Literal["max_image_share"]  # noqa: Y015
+    _WhichOneofArgType__max_image_share: _TypeAlias = _typing.Literal["_max_image_share", b"_max_image_share"]  # noqa: Y015
+    _WhichOneofReturnType__min_label_precision: _TypeAlias = _typing.Literal["min_label_precision"]  # noqa: Y015
+    _WhichOneofArgType__min_label_precision: _TypeAlias = _typing.Literal["_min_label_precision", b"_min_label_precision"]  # noqa: Y015
+    _WhichOneofReturnType__num_blind_solvers: _TypeAlias = _typing.Literal["num_blind_solvers"]  # noqa: Y015
+    _WhichOneofArgType__num_blind_solvers: _TypeAlias = _typing.Literal["_num_blind_solvers", b"_num_blind_solvers"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audit_per_cell) -> _WhichOneofReturnType__audit_per_cell | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_domain_share) -> _WhichOneofReturnType__max_domain_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_image_share) -> _WhichOneofReturnType__max_image_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_label_precision) -> _WhichOneofReturnType__min_label_precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__num_blind_solvers) -> _WhichOneofReturnType__num_blind_solvers | None: ...
+
+Global___QualitySpec: _TypeAlias = QualitySpec  # noqa: Y015
+
+@_typing.final
+class SpendingSpec(_message.Message):
+    """What a run may spend on calls to language models, over all rooms. Reserved before each call, so never overrun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_CALLS_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_COST_USD_FIELD_NUMBER: _builtins.int
+    ROLE_LIMITS_FIELD_NUMBER: _builtins.int
+    max_calls: _builtins.int
+    max_tokens: _builtins.int
+    """Input and output together."""
+    max_cost_usd: _builtins.float
+    @_builtins.property
+    def role_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoleLimit]: ...
+    def __init__(
+        self,
+        *,
+        max_calls: _builtins.int = ...,
+        max_tokens: _builtins.int = ...,
+        max_cost_usd: _builtins.float = ...,
+        role_limits: _abc.Iterable[Global___RoleLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "num_rollouts", b"num_rollouts", "pass_rate_high", b"pass_rate_high", "pass_rate_low", b"pass_rate_low"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_calls", b"max_calls", "max_cost_usd", b"max_cost_usd", "max_tokens", b"max_tokens", "role_limits", b"role_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QualitySpec: _TypeAlias = QualitySpec  # noqa: Y015
+Global___SpendingSpec: _TypeAlias = SpendingSpec  # noqa: Y015
+
+@_typing.final
+class RoleLimit(_message.Message):
+    """What one role may spend of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_COST_USD_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    max_calls: _builtins.int
+    """Absent: what the run has left."""
+    max_tokens: _builtins.int
+    max_cost_usd: _builtins.float
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        max_calls: _builtins.int | None = ...,
+        max_tokens: _builtins.int | None = ...,
+        max_cost_usd: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_calls", b"_max_calls", "_max_cost_usd", b"_max_cost_usd", "_max_tokens", b"_max_tokens", "max_calls", b"max_calls", "max_cost_usd", b"max_cost_usd", "max_tokens", b"max_tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_calls", b"_max_calls", "_max_cost_usd", b"_max_cost_usd", "_max_tokens", b"_max_tokens", "max_calls", b"max_calls", "max_cost_usd", b"max_cost_usd", "max_tokens", b"max_tokens", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_calls: _TypeAlias = _typing.Literal["max_calls"]  # noqa: Y015
+    _WhichOneofArgType__max_calls: _TypeAlias = _typing.Literal["_max_calls", b"_max_calls"]  # noqa: Y015
+    _WhichOneofReturnType__max_cost_usd: _TypeAlias = _typing.Literal["max_cost_usd"]  # noqa: Y015
+    _WhichOneofArgType__max_cost_usd: _TypeAlias = _typing.Literal["_max_cost_usd", b"_max_cost_usd"]  # noqa: Y015
+    _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
+    _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_calls) -> _WhichOneofReturnType__max_calls | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cost_usd) -> _WhichOneofReturnType__max_cost_usd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
+
+Global___RoleLimit: _TypeAlias = RoleLimit  # noqa: Y015
 
 @_typing.final
 class TrainingSpec(_message.Message):

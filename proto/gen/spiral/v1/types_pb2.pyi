@@ -198,6 +198,20 @@ class _RejectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rejec
     """The current policy almost always solves it (reinforce cells)."""
     REJECTION_REASON_OVER_QUOTA: _RejectionReason.ValueType  # 12
     """The lease already has the accepted samples it wanted."""
+    REJECTION_REASON_BENCHMARK_LEAK: _RejectionReason.ValueType  # 13
+    """A copy of an item of a registered benchmark, by image or by text."""
+    REJECTION_REASON_LICENCE: _RejectionReason.ValueType  # 14
+    """A source's licence is missing or not among those that the run allows."""
+    REJECTION_REASON_OVER_REPRESENTED: _RejectionReason.ValueType  # 15
+    """One domain or one image would supply more of the training set than the run allows."""
+    REJECTION_REASON_UNSAFE: _RejectionReason.ValueType  # 16
+    """The content screen found personal data or what must not be shown."""
+    REJECTION_REASON_NEEDS_NO_IMAGE: _RejectionReason.ValueType  # 17
+    """The question was answered rightly without its image."""
+    REJECTION_REASON_DISPUTED: _RejectionReason.ValueType  # 18
+    """Models that did not see the label do not agree with it, nor with each other."""
+    REJECTION_REASON_QUARANTINED: _RejectionReason.ValueType  # 19
+    """Models that did not see the label agree on another answer: kept aside for a person."""
 
 class RejectionReason(_RejectionReason, metaclass=_RejectionReasonEnumTypeWrapper):
     """Why a candidate was refused. Countable; one reason each: the first check that refused."""
@@ -227,7 +241,63 @@ REJECTION_REASON_TOO_EASY: RejectionReason.ValueType  # 11
 """The current policy almost always solves it (reinforce cells)."""
 REJECTION_REASON_OVER_QUOTA: RejectionReason.ValueType  # 12
 """The lease already has the accepted samples it wanted."""
+REJECTION_REASON_BENCHMARK_LEAK: RejectionReason.ValueType  # 13
+"""A copy of an item of a registered benchmark, by image or by text."""
+REJECTION_REASON_LICENCE: RejectionReason.ValueType  # 14
+"""A source's licence is missing or not among those that the run allows."""
+REJECTION_REASON_OVER_REPRESENTED: RejectionReason.ValueType  # 15
+"""One domain or one image would supply more of the training set than the run allows."""
+REJECTION_REASON_UNSAFE: RejectionReason.ValueType  # 16
+"""The content screen found personal data or what must not be shown."""
+REJECTION_REASON_NEEDS_NO_IMAGE: RejectionReason.ValueType  # 17
+"""The question was answered rightly without its image."""
+REJECTION_REASON_DISPUTED: RejectionReason.ValueType  # 18
+"""Models that did not see the label do not agree with it, nor with each other."""
+REJECTION_REASON_QUARANTINED: RejectionReason.ValueType  # 19
+"""Models that did not see the label agree on another answer: kept aside for a person."""
 Global___RejectionReason: _TypeAlias = RejectionReason  # noqa: Y015
+
+class _LeaseTask:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeaseTaskEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeaseTask.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEASE_TASK_UNSPECIFIED: _LeaseTask.ValueType  # 0
+    """Questions on images that the generator makes, finds or edits."""
+    LEASE_TASK_ANNOTATE: _LeaseTask.ValueType  # 1
+    """Questions on images of the pool, as they are."""
+
+class LeaseTask(_LeaseTask, metaclass=_LeaseTaskEnumTypeWrapper):
+    """What a lease asks for."""
+
+LEASE_TASK_UNSPECIFIED: LeaseTask.ValueType  # 0
+"""Questions on images that the generator makes, finds or edits."""
+LEASE_TASK_ANNOTATE: LeaseTask.ValueType  # 1
+"""Questions on images of the pool, as they are."""
+Global___LeaseTask: _TypeAlias = LeaseTask  # noqa: Y015
+
+class _AuditVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_VERDICT_UNSPECIFIED: _AuditVerdict.ValueType  # 0
+    AUDIT_VERDICT_CORRECT: _AuditVerdict.ValueType  # 1
+    AUDIT_VERDICT_WRONG: _AuditVerdict.ValueType  # 2
+    AUDIT_VERDICT_UNSURE: _AuditVerdict.ValueType  # 3
+    """It can't be told; counts neither way."""
+
+class AuditVerdict(_AuditVerdict, metaclass=_AuditVerdictEnumTypeWrapper):
+    """What a person said of an accepted sample's label."""
+
+AUDIT_VERDICT_UNSPECIFIED: AuditVerdict.ValueType  # 0
+AUDIT_VERDICT_CORRECT: AuditVerdict.ValueType  # 1
+AUDIT_VERDICT_WRONG: AuditVerdict.ValueType  # 2
+AUDIT_VERDICT_UNSURE: AuditVerdict.ValueType  # 3
+"""It can't be told; counts neither way."""
+Global___AuditVerdict: _TypeAlias = AuditVerdict  # noqa: Y015
 
 class _ClosingReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -527,6 +597,8 @@ class Lease(_message.Message):
     DIFFICULTY_FIELD_NUMBER: _builtins.int
     IMAGE_SIZE_PX_FIELD_NUMBER: _builtins.int
     BASE_MODEL_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    GUIDANCE_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
     """"RUN_ID.ITERATION.CATEGORY.QUESTION_TYPE.ORDINAL" """
     recipe: Global___Recipe.ValueType
@@ -544,11 +616,17 @@ class Lease(_message.Message):
     """In [0, 1]; 0 is easiest."""
     image_size_px: _builtins.int
     """Side of the square image to draw."""
+    task: Global___LeaseTask.ValueType
+    """Absent: whatever the generator makes."""
     @_builtins.property
     def cell(self) -> Global___Cell: ...
     @_builtins.property
     def base_model(self) -> Global___ModelVersion:
         """The policy whose pass rate decides, and from which training starts."""
+
+    @_builtins.property
+    def guidance(self) -> Global___Guidance:
+        """What the diagnosis knows of the cell, for generators that make practice for a weakness. Absent: nothing is known."""
 
     def __init__(
         self,
@@ -564,11 +642,135 @@ class Lease(_message.Message):
         difficulty: _builtins.float = ...,
         image_size_px: _builtins.int = ...,
         base_model: Global___ModelVersion | None = ...,
+        task: Global___LeaseTask.ValueType | None = ...,
+        guidance: Global___Guidance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "cell", b"cell"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "base_model", b"base_model", "cell", b"cell", "guidance", b"guidance", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "cell", b"cell", "difficulty", b"difficulty", "image_size_px", b"image_size_px", "kind", b"kind", "lease_id", b"lease_id", "num_candidates", b"num_candidates", "num_wanted", b"num_wanted", "ordinal", b"ordinal", "recipe", b"recipe", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "base_model", b"base_model", "cell", b"cell", "difficulty", b"difficulty", "guidance", b"guidance", "image_size_px", b"image_size_px", "kind", b"kind", "lease_id", b"lease_id", "num_candidates", b"num_candidates", "num_wanted", b"num_wanted", "ordinal", b"ordinal", "recipe", b"recipe", "seed", b"seed", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
+    _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task) -> _WhichOneofReturnType__task | None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015
+
+@_typing.final
+class Guidance(_message.Message):
+    """Why a cell is practised: the champion's diagnosis of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASS_RATE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    pass_rate: _builtins.float
+    """Posterior mean, in [0, 1]."""
+    @_builtins.property
+    def interval(self) -> Global___Interval: ...
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErrorEvidence]:
+        """The most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        pass_rate: _builtins.float = ...,
+        interval: Global___Interval | None = ...,
+        errors: _abc.Iterable[Global___ErrorEvidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "interval", b"interval", "pass_rate", b"pass_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Lease: _TypeAlias = Lease  # noqa: Y015
+Global___Guidance: _TypeAlias = Guidance  # noqa: Y015
+
+@_typing.final
+class ErrorEvidence(_message.Message):
+    """How often one error type was seen, with some examples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    error_type: Global___ErrorType.ValueType
+    count: _builtins.int
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErrorExample]: ...
+    def __init__(
+        self,
+        *,
+        error_type: Global___ErrorType.ValueType = ...,
+        count: _builtins.int = ...,
+        examples: _abc.Iterable[Global___ErrorExample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "error_type", b"error_type", "examples", b"examples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErrorEvidence: _TypeAlias = ErrorEvidence  # noqa: Y015
+
+@_typing.final
+class ErrorExample(_message.Message):
+    """One wrong answer beside the right one. Neither question nor image is told: they are probes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
+    error_type: Global___ErrorType.ValueType
+    reference: _builtins.str
+    answered: _builtins.str
+    def __init__(
+        self,
+        *,
+        error_type: Global___ErrorType.ValueType = ...,
+        reference: _builtins.str = ...,
+        answered: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "error_type", b"error_type", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErrorExample: _TypeAlias = ErrorExample  # noqa: Y015
+
+@_typing.final
+class Spend(_message.Message):
+    """What calls to language models cost, by the role that they were made for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    NUM_CALLS_FIELD_NUMBER: _builtins.int
+    NUM_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    num_calls: _builtins.int
+    num_input_tokens: _builtins.int
+    num_output_tokens: _builtins.int
+    cost_usd: _builtins.float
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        num_calls: _builtins.int = ...,
+        num_input_tokens: _builtins.int = ...,
+        num_output_tokens: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "num_calls", b"num_calls", "num_input_tokens", b"num_input_tokens", "num_output_tokens", b"num_output_tokens", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Spend: _TypeAlias = Spend  # noqa: Y015

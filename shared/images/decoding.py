@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from services.quality.image_headers import BrokenImage, ImageHeader, check_whole, read_header
 from shared.domain import RejectionReason
+from shared.images.headers import BrokenImage, ImageHeader, check_whole, read_header
 
 MAX_ASPECT_RATIO = 200
 """The image processors of the Qwen-VL family refuse anything longer."""

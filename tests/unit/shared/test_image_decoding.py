@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.quality.image_decoding import DecodedImage, ImageRefused, decode_image
 from shared.domain import RejectionReason
+from shared.images.decoding import DecodedImage, ImageRefused, decode_image
 from tests.unit.quality.suspects import drawing, encoded
 
 TOO_LARGE, UNDECODABLE = RejectionReason.IMAGE_TOO_LARGE, RejectionReason.IMAGE_UNDECODABLE
