@@ -22,7 +22,7 @@ from shared.errors import BadConfiguration
 
 __all__ = ["ROOMS", "ChildFailed", "LocalStack", "StackInfo", "load_stack", "run_stack"]
 
-ROOMS = ("evaluator", "attributor", "planner", "generators.rendered", "quality", "trainer")
+ROOMS = ("evaluator", "attributor", "planner", "generators.rendered", "generators.agentic", "quality", "trainer")
 """In the order of the flow; each is the module `services.<name>`."""
 
 DEFAULT_STATE_DIR = Path(".spiral")

@@ -16,7 +16,7 @@ from typing import Any
 from services.cli.session import Target
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("evaluator", "attributor", "planner", "generators-rendered", "quality", "trainer")
+ROOMS = ("evaluator", "attributor", "planner", "generators-rendered", "generators-agentic", "quality", "trainer")
 TORCH_ROOMS = ("evaluator", "trainer")
 
 

@@ -14,6 +14,7 @@ CODE = {
     "attributor": {"attributor"},
     "planner": {"planner"},
     "generators-rendered": {"generators"},
+    "generators-agentic": {"generators"},
     "quality": {"quality"},
     "trainer": {"trainer"},
     "spiral": {"cli"},

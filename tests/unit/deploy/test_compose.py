@@ -17,6 +17,7 @@ ROOMS = {
     "attributor": "ATTRIBUTOR",
     "planner": "PLANNER",
     "generators-rendered": "GENERATORS",
+    "generators-agentic": "GENERATORS",
     "quality": "QUALITY",
     "trainer": "TRAINER",
     "spiral": "CLI",
@@ -84,7 +85,7 @@ def test_a_room_is_given_longer_than_its_drain(services: dict[str, Any], name: s
 
 def test_a_drained_generator_stays_away_and_other_rooms_come_back(services: dict[str, Any]) -> None:
     policies = {name: services[name]["restart"] for name in ROOMS if name != "spiral"}
-    assert policies.pop("generators-rendered") == "on-failure"
+    assert {policies.pop(name) for name in ("generators-rendered", "generators-agentic")} == {"on-failure"}
     assert set(policies.values()) == {"unless-stopped"}
 
 

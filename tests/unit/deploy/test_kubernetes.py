@@ -34,13 +34,19 @@ from tests.unit.deploy.manifests import (
 )
 
 API_VERSIONS = ("1.30", "1.32", "1.34")
-WORKLOAD_OF = {room: room.value for room in Room} | {Room.GENERATORS: "generators-rendered", Room.CLI: "spiral"}
-FOLDER_OF = {room: room.value for room in Room} | {Room.GENERATORS: "generators/rendered"}
+WORKLOADS_OF = {room: (room.value,) for room in Room} | {
+    Room.GENERATORS: ("generators-rendered", "generators-agentic"),
+    Room.CLI: ("spiral",),
+}
+OPERATOR = "spiral"
+ALL = tuple(name for names in WORKLOADS_OF.values() for name in names)
+FOLDER_OF = {name: name.replace("-", "/") for name in ALL} | {OPERATOR: Room.CLI.value}
 SETTINGS_OF = {
     "evaluator": "services.evaluator.settings:EvaluatorSettings",
     "attributor": "services.attributor.settings:AttributorSettings",
     "planner": "services.planner.settings:PlannerSettings",
     "generators-rendered": "services.generators.rendered.settings:RenderedSettings",
+    "generators-agentic": "services.generators.agentic.settings:AgenticSettings",
     "quality": "services.quality.settings:QualitySettings",
     "trainer": "services.trainer.settings:TrainerSettings",
 }
@@ -85,11 +91,11 @@ def test_a_misspelt_field_is_found(objects: list[Object]) -> None:
 
 
 def test_every_room_and_the_broker_are_there(objects: list[Object]) -> None:
-    assert set(workloads(objects)) == {*WORKLOAD_OF.values(), BROKER}
-    assert set(of_kind(objects, "Deployment")) == {WORKLOAD_OF[room] for room in Room if room is not Room.CLI}
+    assert set(workloads(objects)) == {*ALL, BROKER}
+    assert set(of_kind(objects, "Deployment")) == {*ALL} - {OPERATOR}
     assert all(one["metadata"].get("namespace") == NAMESPACE for one in objects if one["kind"] != "Namespace")
     images = {room_container(template)["image"].rsplit(":", 1)[0] for name, template in workloads(objects).items() if name != BROKER}
-    assert images == {f"spiral/{name}" for name in WORKLOAD_OF.values()}
+    assert images == {f"spiral/{name}" for name in ALL}
 
 
 def test_what_is_selected_and_referenced_exists(objects: list[Object]) -> None:
@@ -103,7 +109,7 @@ def test_what_is_selected_and_referenced_exists(objects: list[Object]) -> None:
         if one["kind"] == "NetworkPolicy":
             assert any(selects(one["spec"]["podSelector"], its) for its in labels.values()), one["metadata"]["name"]
     services = of_kind(objects, "Service")
-    assert set(services) == set(labels) - {WORKLOAD_OF[Room.CLI]}
+    assert set(services) == set(labels) - {OPERATOR}
     for name, template in workloads(objects).items():
         spec = template["spec"]
         assert spec["serviceAccountName"] in of_kind(objects, "ServiceAccount")
@@ -173,10 +179,10 @@ def test_the_environment_names_settings_that_exist(objects: list[Object]) -> Non
 
 def test_the_operator_s_job_is_configured_by_names_that_exist(objects: list[Object]) -> None:
     known = {f"SPIRAL_{field.upper()}" for field in RoomSettings.model_fields} | {get_args(StateDir)[1].envvar}
-    container = room_container(workloads(objects)[WORKLOAD_OF[Room.CLI]])
+    container = room_container(workloads(objects)[OPERATOR])
     assert set(environment(container)) <= known
     assert environment(container)["SPIRAL_STATE_DIR"]["value"] in {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert of_kind(objects, "CronJob")[WORKLOAD_OF[Room.CLI]]["spec"]["suspend"] is True
+    assert of_kind(objects, "CronJob")[OPERATOR]["spec"]["suspend"] is True
 
 
 def test_the_policy_s_server_shares_a_pod_and_its_directories_with_the_evaluator() -> None:
@@ -212,6 +218,7 @@ def test_the_broker_is_three_servers_that_know_each_other(objects: list[Object])
 def test_scalers_watch_consumers_of_the_catalogue(objects: list[Object]) -> None:
     wanted = {
         "generators-rendered": durable_name(Room.GENERATORS, BY_SUBJECT["generation.requested"], "rendered"),
+        "generators-agentic": durable_name(Room.GENERATORS, BY_SUBJECT["generation.requested"], "agentic"),
         "quality": durable_name(Room.QUALITY, BY_SUBJECT["candidates.generated"]),
     }
     scalers = of_kind(objects, "ScaledObject")
@@ -236,10 +243,10 @@ def test_scalers_watch_consumers_of_the_catalogue(objects: list[Object]) -> None
     assert {BY_SUBJECT[subject].stream for subject in ("generation.requested", "candidates.generated")} == {Stream.WORK}
 
 
-def names_in(room: Room) -> set[str]:
-    """Every name that a room's code uses."""
+def names_in(workload: str) -> set[str]:
+    """Every name that a workload's code uses."""
     names: set[str] = set()
-    for path in (ROOT / "services" / FOLDER_OF[room]).rglob("*.py"):
+    for path in (ROOT / "services" / FOLDER_OF[workload]).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 names.add(node.attr)
@@ -248,20 +255,19 @@ def names_in(room: Room) -> set[str]:
 
 def grpc_arrows() -> set[tuple[str, str, int]]:
     """Who calls whom, as the code has it: the stubs of one room, the servicers of the other; a health check goes to every room."""
-    serves = {
-        name.removeprefix("add_").removesuffix("Servicer_to_server"): room
-        for room in Room
-        for name in names_in(room)
-        if name.endswith("Servicer_to_server")
-    }
-    arrows: set[tuple[Room, Room]] = set()
-    for caller in Room:
+    serves: dict[str, set[str]] = {}
+    for workload in ALL:
+        for name in names_in(workload):
+            if name.endswith("Servicer_to_server"):
+                serves.setdefault(name.removeprefix("add_").removesuffix("Servicer_to_server"), set()).add(workload)
+    arrows: set[tuple[str, str]] = set()
+    for caller in ALL:
         names = names_in(caller)
         stubs = {name.removesuffix("Stub") for name in names if name.endswith("Stub")}
-        arrows |= {(caller, serves[service]) for service in stubs & set(serves)}
+        arrows |= {(caller, called) for service in stubs & set(serves) for called in serves[service]}
         if "HealthStub" in names:
-            arrows |= {(caller, called) for called in Room if called is not Room.CLI}
-    return {(WORKLOAD_OF[caller], WORKLOAD_OF[called], GRPC) for caller, called in arrows}
+            arrows |= {(caller, called) for called in ALL if called != OPERATOR}
+    return {(caller, called, GRPC) for caller, called in arrows}
 
 
 def test_the_network_allows_the_arrows_of_catalogue_and_code_and_no_others(objects: list[Object]) -> None:
@@ -274,15 +280,16 @@ def test_the_network_allows_the_arrows_of_catalogue_and_code_and_no_others(objec
         Endpoint("the internet", (), (("kubernetes.io/metadata.name", ""),)),
     )
     inside = pods(objects)
-    rooms = {WORKLOAD_OF[room] for room in in_catalogue}
+    rooms = {name for room in in_catalogue for name in WORKLOADS_OF[room]}
     assert ("quality", "evaluator", GRPC) in grpc_arrows()
     wanted = (
         grpc_arrows()
         | {(room, BROKER, BROKER_PORTS["client"]) for room in rooms}
         | {(BROKER, BROKER, BROKER_PORTS["cluster"]), ("keda", BROKER, BROKER_PORTS["monitoring"])}
-        | {("prometheus", room, METRICS) for room in rooms - {WORKLOAD_OF[Room.CLI]}}
+        | {("prometheus", room, METRICS) for room in rooms - {OPERATOR}}
         | {(pod.name, "dns", 53) for pod in inside}
         | {(room, "the internet", port) for room in rooms for port in (443, 9000)}
+        | {("generators-agentic", "the internet", 80)}
     )
     everybody = [*inside, keda, prometheus, dns, stranger, store]
     allowed = {
@@ -297,7 +304,7 @@ def test_the_network_allows_the_arrows_of_catalogue_and_code_and_no_others(objec
 
 def test_each_room_is_on_the_readme_page() -> None:
     readme = (KUBERNETES / "README.md").read_text()
-    assert all(name in readme for name in WORKLOAD_OF.values())
+    assert all(name in readme for name in ALL)
 
 
 def test_the_base_names_no_object_store() -> None:
