@@ -10,8 +10,9 @@ import grpc.aio
 import pytest
 from spiral.v1 import generator_pb2, generator_pb2_grpc
 
+from services.generators.candidate_identity import candidates_name, lease_seed
 from services.generators.rendered.candidates import CELLS, make_candidates
-from services.generators.rendered.service import build, candidates_name, lease_seed
+from services.generators.rendered.service import build
 from services.generators.rendered.settings import RenderedSettings
 from shared import wire
 from shared.artifacts import Artifacts

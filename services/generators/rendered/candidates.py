@@ -1,9 +1,9 @@
 """Candidates from seeds: the same cell, seed, difficulty and size make the same candidates, whoever makes them."""
 
-import hashlib
 import json
 from random import Random
 
+from services.generators.candidate_identity import candidate_id
 from services.generators.rendered import charts, diagrams, formulas, geometric, household, maps, nature, texts
 from services.generators.rendered.drawing import draw_png
 from services.generators.rendered.scenes import Scene, Sketch, Template, finish
@@ -49,13 +49,6 @@ def make_scene(cell: Cell, rng: Random, difficulty: float) -> Scene:
 def describe(scene: Scene) -> str:
     """What is to be seen, in words."""
     return scene.description
-
-
-def candidate_id(image: bytes, question: str, choices: tuple[str, ...], answer: str) -> str:
-    """Hex sha256 over the image and, as a JSON list, question, choices and answer."""
-    digest = hashlib.sha256(image)
-    digest.update(json.dumps([question, list(choices), answer]).encode())
-    return digest.hexdigest()
 
 
 def check_request(cell: Cell, num: int, difficulty: float, image_size_px: int) -> None:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from services.generators.candidate_identity import lease_seed
 from services.generators.rendered.candidates import CELLS, TEMPLATES, describe, make_candidates, make_scene
 from services.generators.rendered.drawing import draw_png
 from services.generators.rendered.scenes import Sketch, finish
-from services.generators.rendered.service import lease_seed
 from shared.answers import check_reference, grade
 from shared.domain import Candidate, Cell, ImageCategory, Lease, ModelVersion, QuestionType, Recipe
 from shared.errors import Rejected
