@@ -4,7 +4,9 @@ import hashlib
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,7 @@ _DECODER_ERRORS = (
 )
 
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 
 class ImageRefused(Exception):
@@ -85,12 +88,7 @@ def decode_image(payload: bytes, *, max_bytes: int, max_pixels: int) -> DecodedI
     Raises:
         ImageRefused: with the reason and what was seen.
     """
-    header = check_size(payload, max_bytes=max_bytes, max_pixels=max_pixels)
-    try:
-        check_whole(payload, header)
-        rgb = _unpack(payload, header)
-    except BrokenImage as error:
-        raise ImageRefused(RejectionReason.IMAGE_UNDECODABLE, str(error)) from error
+    rgb = unpack_image(payload, lambda image: image.convert("RGB"), max_bytes=max_bytes, max_pixels=max_pixels)
     digest = hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode())
     digest.update(rgb.tobytes())
     factor = max(1, min(rgb.size) // _PREVIEW_PX)
@@ -104,7 +102,27 @@ def decode_image(payload: bytes, *, max_bytes: int, max_pixels: int) -> DecodedI
     )
 
 
-def _unpack(payload: bytes, header: ImageHeader) -> Image.Image:
+def unpack_image(payload: bytes, unpack: Callable[[Image.Image], T], *, max_bytes: int, max_pixels: int) -> T:
+    """What `unpack` makes of an opened image that is whole, still, within the caps and of an allowed format.
+
+    Args:
+        payload: the bytes, from anybody.
+        unpack: reads the pixels of the opened image; what a decoder raises there means that the image does not decode.
+        max_bytes: cap on the bytes.
+        max_pixels: cap on width × height, checked before any pixel is unpacked.
+
+    Raises:
+        ImageRefused: with the reason and what was seen.
+    """
+    header = check_size(payload, max_bytes=max_bytes, max_pixels=max_pixels)
+    try:
+        check_whole(payload, header)
+        return _unpacked(payload, header, unpack)
+    except BrokenImage as error:
+        raise ImageRefused(RejectionReason.IMAGE_UNDECODABLE, str(error)) from error
+
+
+def _unpacked(payload: bytes, header: ImageHeader, unpack: Callable[[Image.Image], T]) -> T:
     try:
         image = Image.open(io.BytesIO(payload), formats=(header.format,))
         if image.format != header.format or image.size != (header.width_px, header.height_px):
@@ -113,6 +131,6 @@ def _unpack(payload: bytes, header: ImageHeader) -> Image.Image:
             raise BrokenImage(f"the {header.format} is animated")
         if image.mode not in _MODES:
             raise BrokenImage(f"the {header.format} has pixels of mode {image.mode}, which models see clipped: use 8 bits a channel")
-        return image.convert("RGB")
+        return unpack(image)
     except _DECODER_ERRORS as error:
         raise BrokenImage(f"the {header.format} does not decode: {error}") from error
