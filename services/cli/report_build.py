@@ -17,9 +17,10 @@ from services.cli.report_model import (
     TrainingStage,
 )
 from services.cli.room_times import room_times
-from services.cli.statistics import macro_difference, macro_interval, mean_difference, wilson
+from services.cli.statistics import macro_difference, macro_interval, mean_difference
 from shared import events as e
 from shared.domain import Cell, Recipe
+from shared.intervals import wilson
 from shared.run_spec import RunSpec
 from shared.tables import AnswerRow
 

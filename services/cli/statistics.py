@@ -5,20 +5,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 from shared.domain import Interval
-
-LEVEL = 0.95
-
-
-def wilson(num_correct: int, num_answers: int, level: float = LEVEL) -> Interval:
-    """Wilson's interval on a proportion; all of [0, 1] where nothing was answered."""
-    if num_answers == 0:
-        return Interval(0.0, 1.0, level)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    rate = num_correct / num_answers
-    scale = 1 + z * z / num_answers
-    centre = (rate + z * z / (2 * num_answers)) / scale
-    half = z / scale * math.sqrt(rate * (1 - rate) / num_answers + z * z / (4 * num_answers**2))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), level)
+from shared.intervals import LEVEL
 
 
 def macro_interval(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Interval:

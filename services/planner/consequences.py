@@ -80,4 +80,5 @@ def _end(plan: PlanLedger) -> Event:
         shortfalls=tuple(CellShortfall(cell.cell, cell.num_samples, cell.num_accepted) for cell in short),
         base_model=plan.base_model,
         replay_share=plan.replay_share,
+        held_back=plan.held_back,
     )

@@ -97,6 +97,8 @@ class PlanLedger:
     closed_by: str | None = None
     is_end_unsaid: bool = False
     """Whether the watch closed it, and is not known to have said so."""
+    held_back: tuple[Cell, ...] = ()
+    """Cells that have no part in it for their wrong labels; nothing of them is replayed."""
 
 
 def lease_id_of(plan: PlanLedger, cell: Cell, ordinal: int) -> str:

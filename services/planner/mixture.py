@@ -1,7 +1,7 @@
 """From a diagnosis to a mixture: how many samples each cell gets, and how each cell is trained."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from services.planner.apportionment import apportion, normalised, within_bounds
 from services.planner.yields import CellOutcome, cost_factors, yield_factors
@@ -21,8 +21,12 @@ def plan_mixture(
     history: Sequence[CellOutcome] = (),
     costs_s: Mapping[Cell, float] | None = None,
     training_recipe: str = "by_cell",
+    held_back: Collection[Cell] = (),
 ) -> tuple[CellQuota, ...]:
     """The mixture in the order of cells: quotas sum to `spec.num_samples` exactly, weights to 1.
+
+    Cells that are `held_back` have no part in it, whatever the strategy: their weight goes to the others. Where no other has any, the
+    mixture is empty.
 
     `history` holds what earlier mixtures bought, `costs_s` seconds per accepted sample. Only `learnability` reads those two and
     `previous_weights`, and only it applies the floor and the change bound: the other strategies are what their names say, so that they
@@ -34,18 +38,21 @@ def plan_mixture(
     check_planning(spec)
     if not diagnosis:
         raise Rejected("the diagnosis names no cell: nothing to plan for")
-    by_cell = {cell.cell: cell for cell in diagnosis}
-    if len(by_cell) != len(diagnosis):
+    by_cell = {cell.cell: cell for cell in diagnosis if cell.cell not in held_back}
+    if len({cell.cell for cell in diagnosis}) != len(diagnosis):
         raise Rejected("the diagnosis names a cell twice")
+    previous = _without(previous_weights or {}, held_back)
     weigh: dict[Strategy, Callable[[], dict[Cell, float]]] = {
-        Strategy.LEARNABILITY: lambda: _learnability(by_cell, spec, previous_weights or {}, history, costs_s or {}),
+        Strategy.LEARNABILITY: lambda: _learnability(by_cell, spec, previous, history, costs_s or {}) if by_cell else {},
         Strategy.DPE_STEPS: lambda: {cell: dpe_step_weight(d) for cell, d in by_cell.items()},
         Strategy.ERROR: lambda: {cell: 1 - d.pass_rate for cell, d in by_cell.items()},
         Strategy.UNIFORM: lambda: dict.fromkeys(by_cell, 1.0),
-        Strategy.FIXED: lambda: {weight.cell: weight.weight for weight in spec.fixed_weights},
+        Strategy.FIXED: lambda: {weight.cell: weight.weight for weight in spec.fixed_weights if weight.cell not in held_back},
     }
     weights = weigh[spec.strategy]()
     if not any(weights.values()):
+        if held_back:
+            return ()
         raise Rejected(f"strategy {spec.strategy.value}: every weight is zero")
     weights = normalised(weights)
     quotas = apportion(weights, spec.num_samples)
@@ -59,6 +66,12 @@ def plan_mixture(
         )
         for cell in sorted(weights)
     )
+
+
+def _without(weights: Mapping[Cell, float], held_back: Collection[Cell]) -> dict[Cell, float]:
+    """The weights without those of some cells, in proportion: what a bound on change is measured against when those leave."""
+    left = {cell: weight for cell, weight in weights.items() if cell not in held_back}
+    return normalised(left) if len(left) < len(weights) and left else left
 
 
 def recipe_of(diagnosis: CellDiagnosis, spec: PlanningSpec) -> Recipe:

@@ -58,12 +58,13 @@ def decide(
     cause: Cause,
     trained_on: PlanLedger | None,
     unit_costs_s: Mapping[Cell, float],
+    held_back: tuple[Cell, ...] = (),
 ) -> RunLedger:
     """The ledger after a weakness report; the same ledger where that report was decided before.
 
     `trained_on` is the plan whose samples the reported model was trained on, `unit_costs_s` seconds per candidate for cells that a
     living generator serves (a typical cost stands for the rest). The next mixture is planned from the champion's diagnosis, since
-    training starts from the champion.
+    training starts from the champion. Cells that are `held_back` get nothing in it; where no other is left, the run ends.
 
     Raises:
         Rejected: the base model was never reported, or the plan is impossible.
@@ -103,7 +104,12 @@ def decide(
         history=history,
         costs_s={cell: unit_costs_s.get(cell, typical_s) / rate for cell, rate in acceptance.items()},
         training_recipe=spec.training.recipe,
+        held_back=held_back,
     )
+    if not quotas:
+        why = f"no cell is left to practise: people found too many wrong labels in {', '.join(map(str, held_back))}"
+        decision = replace(decision, finished=RunFinished(report.run_id, report.iteration, EndReason.NO_SAMPLES, champion, why))
+        return RunLedger(report.run_id, champion, diagnosis, weights, history, decision)
     planned = MixturePlanned(
         run_id=report.run_id,
         iteration=report.iteration + 1,
@@ -113,6 +119,7 @@ def decide(
         num_samples=planning.num_samples,
         max_candidates=planning.max_candidates,
         replay_share=planning.replay_share,
+        held_back=held_back,
     )
     weights = tuple(CellWeight(quota.cell, quota.weight) for quota in quotas)
     return RunLedger(report.run_id, champion, diagnosis, weights, history, replace(decision, planned=planned))
@@ -145,6 +152,7 @@ def plan_of(ledger: RunLedger, planned: MixturePlanned, spec: RunSpec, *, start_
             CellLedger(quota.cell, quota.recipe, quota.num_samples, 0, acceptance[quota.cell], difficulty(quota.cell), True)
             for quota in wanted
         ),
+        held_back=planned.held_back,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import grpc.aio
 from spiral.v1 import events_pb2, planner_pb2, planner_pb2_grpc
 
+from services.planner.audits import CellAudits, held_back, with_word
 from services.planner.codec import from_json, to_json
 from services.planner.consequences import causes, consequences, unsaid, with_said
 from services.planner.ledger import OPENING, PlanLedger, find_lease, is_as_issued
@@ -24,7 +25,7 @@ from services.planner.settings import PlannerSettings
 from services.planner.waiting import Vigil, Wait, waits_of
 from shared.domain import Cell, CellDiagnosis, RejectionReason
 from shared.errors import NotFound, Rejected
-from shared.events import CandidatesReviewed, Event, GenerationRequested, MixturePlanned, WeaknessReport
+from shared.events import CandidatesReviewed, Event, GenerationRequested, LabelAudited, MixturePlanned, WeaknessReport
 from shared.ports import Cause, Delivery, KeyValue, compare_and_set
 from shared.run_spec import PlanningSpec, RunSpec
 from shared.service import Keyed, Ports, Service, Servicer
@@ -37,6 +38,15 @@ BUCKET = "spiral_ledgers"
 def plan_key(run_id: str, iteration: int) -> str:
     """Where an iteration's plan is kept; the run's own ledger lies under the run id."""
     return f"{run_id}.{iteration}"
+
+
+def audits_key(run_id: str, cell: Cell) -> str:
+    """Where the words on one cell's labels are kept. Not in the run's ledger: a value of the broker holds a megabyte."""
+    return f"{_audits_of(run_id)}{cell.category.value}.{cell.question_type.value}"
+
+
+def _audits_of(run_id: str) -> str:
+    return f"{run_id}.audits."
 
 
 class Planner:
@@ -58,10 +68,12 @@ class Planner:
         bucket = await self._ports.bucket(BUCKET)
         routing = await self._routing()
         trained_on = await _plan(bucket, event.run_id, event.iteration)
+        held = held_back(await _audits(bucket, event.run_id), spec.quality.min_label_precision)
 
         async def change(stored: bytes | None) -> tuple[bytes | None, RunLedger]:
             before = from_json(RunLedger, stored) if stored else None
-            after = decide(before, event, spec, cause=delivery.cause, trained_on=trained_on, unit_costs_s=routing.unit_costs_s)
+            costs_s = routing.unit_costs_s
+            after = decide(before, event, spec, cause=delivery.cause, trained_on=trained_on, unit_costs_s=costs_s, held_back=held)
             return None if after is before else to_json(after), after
 
         ledger = await compare_and_set(bucket, event.run_id, change)
@@ -108,6 +120,26 @@ class Planner:
             # Two kinds answered one lease. Said under a second cause, what followed would be new to everybody, and done twice.
             return []
         return _keyed(consequences(plan, review.lease_id))
+
+    async def on_label_audited(self, event: LabelAudited, delivery: Delivery) -> Sequence[Event | Keyed]:
+        """Notes what a person said of a label. It counts when the next mixture is planned; nothing follows from it before.
+
+        Raises:
+            NotFound: nobody asked for that run.
+            Rejected: the revision is 0.
+        """
+        if event.revision < 1:
+            raise Rejected(f"label.audited for {event.sample_id}: revision is 0, but words on a sample are counted from 1")
+        await self._ports.runs.get(event.run_id)
+        bucket = await self._ports.bucket(BUCKET)
+
+        async def change(stored: bytes | None) -> tuple[bytes | None, None]:
+            before = from_json(CellAudits, stored) if stored else CellAudits(event.cell)
+            after = with_word(before, event)
+            return None if after is before else to_json(after), None
+
+        await compare_and_set(bucket, audits_key(event.run_id, event.cell), change)
+        return []
 
     async def watch(self, spec: RunSpec) -> AsyncGenerator[tuple[Cause, Sequence[Event | Keyed]], None]:
         """Issues leases anew whose kinds vanished, and those that nobody served when their turn came; gives up on what waited too long.
@@ -198,6 +230,11 @@ async def _plan(bucket: KeyValue, run_id: str, iteration: int) -> PlanLedger | N
     return from_json(PlanLedger, entry.value) if entry else None
 
 
+async def _audits(bucket: KeyValue, run_id: str) -> list[CellAudits]:
+    entries = [await bucket.get(key) for key in await bucket.keys(_audits_of(run_id))]
+    return [from_json(CellAudits, entry.value) for entry in entries if entry]
+
+
 def _keyed(events: Iterable[Event]) -> list[Event | Keyed]:
     """Leases go by their ids: one that is issued late, or to another kind, leaves the ids of what follows beside it as they are."""
     return [Keyed(event, event.lease.lease_id) if isinstance(event, GenerationRequested) else event for event in events]
@@ -228,7 +265,11 @@ async def build(ports: Ports, settings: PlannerSettings) -> AsyncIterator[Servic
         top_difficulty=settings.top_difficulty,
     )
     yield Service(
-        handlers={WeaknessReport: planner.on_weakness_report, CandidatesReviewed: planner.on_candidates_reviewed},
+        handlers={
+            WeaknessReport: planner.on_weakness_report,
+            CandidatesReviewed: planner.on_candidates_reviewed,
+            LabelAudited: planner.on_label_audited,
+        },
         servicers=(Servicer("spiral.v1.PlannerService", planner_pb2_grpc.add_PlannerServiceServicer_to_server, PlannerServicer()),),
         reconcile=planner.reconcile,
         watch=planner.watch,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.statistics import macro_difference, macro_interval, wilson
+from services.cli.statistics import macro_difference, macro_interval
+from shared.intervals import wilson
 
 
 def test_wilson_against_published_values() -> None:
