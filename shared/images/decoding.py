@@ -88,13 +88,13 @@ def decode_image(payload: bytes, *, max_bytes: int, max_pixels: int) -> DecodedI
     Raises:
         ImageRefused: with the reason and what was seen.
     """
-    rgb = unpack_image(payload, lambda image: image.convert("RGB"), max_bytes=max_bytes, max_pixels=max_pixels)
+    name, rgb = unpack_image(payload, lambda image: (str(image.format), image.convert("RGB")), max_bytes=max_bytes, max_pixels=max_pixels)
     digest = hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode())
     digest.update(rgb.tobytes())
     factor = max(1, min(rgb.size) // _PREVIEW_PX)
     small = rgb.reduce(factor) if factor > 1 else rgb
     return DecodedImage(
-        format=header.format,
+        format=name,
         width_px=rgb.width,
         height_px=rgb.height,
         pixels_sha256=digest.hexdigest(),
