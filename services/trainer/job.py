@@ -60,6 +60,8 @@ class Job(_Value):
     """Samples of earlier iterations, oldest first."""
     replay_share: Annotated[float, Field(ge=0, lt=1)]
     """Replayed samples as a share of the training set."""
+    held_back: tuple[str, ...] = ()
+    """Cells of which nothing is replayed, CATEGORY/QUESTION_TYPE."""
     training: TrainingSpec
     hardware: Hardware
     directory: Path
@@ -67,7 +69,9 @@ class Job(_Value):
 
     def digest(self) -> str:
         """Changes with anything that changes the weights; not with paths or hardware, so that a training resumes on other settings."""
-        content = self.model_dump_json(exclude={"base_directory", "dataset_files", "replay_files", "hardware", "directory"})
+        # A training that began before cells could be held back goes on where it was.
+        unsaid = set() if self.held_back else {"held_back"}
+        content = self.model_dump_json(exclude={"base_directory", "dataset_files", "replay_files", "hardware", "directory", *unsaid})
         return hashlib.sha256(content.encode()).hexdigest()
 
 

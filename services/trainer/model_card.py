@@ -21,6 +21,7 @@ def render_model_card(job: Job, stages: Sequence[StageSummary], *, num_new: int,
         for stage in stages
     ]
     replay = "".join(f"\n- replayed from: `sha256:{digest}`" for digest in job.replay_sha256s)
+    held_back = f"\n- not replayed, as too many of their labels are wrong: {', '.join(job.held_back)}" if job.held_back else ""
     return f"""---
 library_name: transformers
 pipeline_tag: image-text-to-text
@@ -37,7 +38,7 @@ Trained by Spiral in iteration {job.training_id.rpartition("/")[2]} of run `{job
 
 - base model: `{job.base_model_id}` (`sha256:{job.base_sha256}`)
 - dataset: `sha256:{job.dataset_sha256}`, {num_new} samples{replay}
-- replayed samples: {num_replayed} (share asked for: {job.replay_share:g})
+- replayed samples: {num_replayed} (share asked for: {job.replay_share:g}){held_back}
 - prompt template: `{PROMPT_TEMPLATE}`
 - seed: {job.seed}
 

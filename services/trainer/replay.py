@@ -1,7 +1,7 @@
 """Which samples a training sees, in which stage and order: pure, seeded, independent of any library's state."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from random import Random
@@ -19,7 +19,9 @@ class Stage:
     samples: tuple[Sample, ...]
 
 
-def draw_replay(new: Sequence[Sample], earlier: Sequence[Sample], *, replay_share: float, seed: int) -> tuple[Sample, ...]:
+def draw_replay(
+    new: Sequence[Sample], earlier: Sequence[Sample], *, replay_share: float, seed: int, held_back: Collection[str] = ()
+) -> tuple[Sample, ...]:
     """Earlier samples to mix in, so that they make up `replay_share` of the training set, as far as there are enough.
 
     Cells take turns, so that a small cell is remembered as well as a large one; a sample that is new, or was drawn already, is not
@@ -30,12 +32,13 @@ def draw_replay(new: Sequence[Sample], earlier: Sequence[Sample], *, replay_shar
         earlier: those of the iterations before, oldest first.
         replay_share: in [0, 1).
         seed: the same seed draws the same samples.
+        held_back: cells of which nothing is drawn, CATEGORY/QUESTION_TYPE: people found too many of their labels wrong.
     """
     wanted = round(len(new) * replay_share / (1 - replay_share))
     seen = {sample.sample_id for sample in new}
     by_cell: defaultdict[Cell, list[Sample]] = defaultdict(list)
     for sample in earlier:
-        if sample.sample_id not in seen:
+        if sample.sample_id not in seen and str(sample.cell) not in held_back:
             seen.add(sample.sample_id)
             by_cell[sample.cell].append(sample)
     random = Random(f"{seed}/replay")

@@ -110,6 +110,7 @@ class Trainer:
             replay_sha256s=tuple(ref.sha256 for ref in event.replay_datasets),
             replay_files=tuple([file for ref in event.replay_datasets for file in await self._sample_files(ref)]),
             replay_share=event.replay_share,
+            held_back=tuple(map(str, event.held_back)),
             training=spec.training,
             hardware=self._hardware,
             directory=self._directory,

@@ -51,7 +51,7 @@ def _train(job: Job, report: Callable[[Report], None], *, is_main: bool) -> int:
     try:
         new = load_samples(job.dataset_files)
         earlier = load_samples(job.replay_files) if job.replay_share > 0 else []
-        replayed = draw_replay(new, earlier, replay_share=job.replay_share, seed=job.seed)
+        replayed = draw_replay(new, earlier, replay_share=job.replay_share, seed=job.seed, held_back=job.held_back)
         stages = plan_stages(job.training.recipe, new, replayed)
         checkpoint, summaries = job.base_directory, []
         for number, stage in enumerate(stages):

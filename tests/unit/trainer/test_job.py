@@ -61,8 +61,13 @@ def test_a_broken_job_file_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_training_is_taken_up_again_on_other_paths_and_hardware_but_not_with_other_content() -> None:
     same = job(hardware=Hardware(device="cuda", num_threads=7), base_directory=Path("/elsewhere"), directory=Path("/other"))
     assert same.digest() == job().digest()
+    assert job(held_back=("map/text",)).digest() != job().digest()
     for change in ({"seed": 4}, {"dataset_sha256": "f" * 64}, {"training": TrainingSpec(sft_epochs=1)}, {"replay_share": 0.3}):
         assert job(**change).digest() != job().digest()
+
+
+def test_a_training_that_v0_2_0_began_goes_on() -> None:
+    assert job().digest() == "c37edbaa7e9df2e37bbea09d44a4f7db86126dfb74e5ba25037ca1fc832180f8"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ def test_small_cells_are_replayed_as_much_as_large_ones() -> None:
     assert Counter(sample.cell for sample in replayed) == {small: 6, large: 6}
 
 
+def test_nothing_of_a_cell_that_is_held_back_is_replayed_and_the_others_take_its_place() -> None:
+    held, other = CELLS[0], CELLS[1]
+    earlier = draw_samples(30, seed=1, cells=[held]) + draw_samples(30, seed=2, cells=[other])
+    replayed = draw_replay(draw_samples(12, seed=3), earlier, replay_share=0.5, seed=0, held_back=[str(held)])
+    assert Counter(sample.cell for sample in replayed) == {other: 12}
+
+
 def test_another_seed_replays_other_samples() -> None:
     drawn = [draw_replay(POOL[:40], POOL[40:], replay_share=0.2, seed=seed) for seed in (0, 1)]
     assert len(drawn[0]) == len(drawn[1]) == 10
