@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from services.attributor.evidence import error_examples, error_of
 from shared.domain import Cell, CellDiagnosis, ErrorCount, ErrorType, Interval
 from shared.errors import Rejected
 from shared.tables import AnswerRow
@@ -72,6 +73,7 @@ def diagnose(answers: Sequence[AnswerRow], *, level: float = 0.95, false_discove
     learnability = alpha * beta / ((alpha + beta) * (alpha + beta + 1))
     p_values = weakness_p_values(counts)
     adjusted = benjamini_hochberg(p_values)
+    examples = error_examples(answers)
     return tuple(
         CellDiagnosis(
             cell=cell,
@@ -86,6 +88,7 @@ def diagnose(answers: Sequence[AnswerRow], *, level: float = 0.95, false_discove
             adjusted_p_value=float(adjusted[i]),
             is_weak=bool(adjusted[i] <= false_discovery_rate),
             errors=error_counts(probes[i]),
+            examples=examples.get(cell, ()),
         )
         for i, cell in enumerate(cells)
     )
@@ -111,11 +114,10 @@ def tally(answers: Iterable[AnswerRow]) -> dict[Cell, dict[str, ProbeTally]]:
         if row.outcome not in ("incorrect", "ungradable"):
             raise Rejected(f"probe {row.probe_id}: unknown outcome {row.outcome!r}")
         probe.num_ungradable += row.outcome == "ungradable"
-        error = ErrorType.UNGRADABLE if row.outcome == "ungradable" else row.error_type or ErrorType.WRONG_VALUE
         if row.is_greedy:
-            probe.greedy_failure = error
+            probe.greedy_failure = error_of(row)
         else:
-            probe.failures[error] += 1
+            probe.failures[error_of(row)] += 1
     if not tallies:
         raise Rejected("there are no answers to diagnose")
     return tallies
