@@ -13,6 +13,7 @@ from services.quality.fingerprints import (
     is_same_question,
     max_differences,
 )
+from shared.images.decoding import DecodedImage
 
 
 class FingerprintIndex:
@@ -48,8 +49,13 @@ class FingerprintIndex:
         """Who left the same pixels, question, choices and answer."""
         return self._by_exact.get(fingerprint.exact)
 
-    def near(self, fingerprint: Fingerprint) -> str | None:
-        """Who left a copy or near-copy: the image looks the same and the question asks the same."""
+    def near(self, fingerprint: Fingerprint, image: DecodedImage | None = None) -> str | None:
+        """Who left a copy or near-copy: the image looks the same and the question asks the same.
+
+        Args:
+            fingerprint: of the question on the image.
+            image: the image itself, where it is at hand: crops are found more surely.
+        """
         cells = fingerprint.grid()
         num = len(self._ids)
         coarse = np.abs(self._coarse[:num] - coarse_of(cells)).max(axis=1, initial=0)
