@@ -7,6 +7,7 @@ Manifest names:
     runs/<run_id>/<iteration>/{evaluation|dataset|checkpoint|training}
     runs/<run_id>/<iteration>/candidates/<lease_id>
     runs/<run_id>/<iteration>/reviews/<lease_id>
+    pool/<digest>
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from shared.object_keys import check_key, check_relative_path
 from shared.ports import Cause
 from shared.store import ObjectStore
 
-__all__ = ["Artifacts", "Manifest"]
+__all__ = ["Artifacts", "Manifest", "blob_ref"]
 
 _SCHEME = "spiral://"
 _NUM_PARALLEL_FILES = 4
@@ -48,7 +49,7 @@ class Artifacts:
     async def put_bytes(self, payload: bytes) -> ArtifactRef:
         """Stores a blob; one that stands already costs a look."""
         digest = await asyncio.to_thread(lambda: hashlib.sha256(payload).hexdigest())
-        ref = _blob_ref(digest, len(payload))
+        ref = blob_ref(digest, len(payload))
         if await self._store.stat(_key(ref)) != ref.num_bytes:
             await self._store.put_bytes(_key(ref), payload)
         return ref
@@ -64,7 +65,7 @@ class Artifacts:
             digest, num_bytes = await asyncio.to_thread(sha256_of, path)
         except (FileNotFoundError, IsADirectoryError) as error:
             raise NotFound(f"there is no file {path}") from error
-        ref = _blob_ref(digest, num_bytes)
+        ref = blob_ref(digest, num_bytes)
         if await self._store.stat(_key(ref)) != num_bytes:
             await self._store.put_file(_key(ref), path, sha256=digest)
         return ref
@@ -176,7 +177,8 @@ class Artifacts:
         return sorted(key.removeprefix("manifests/").removesuffix(".json") for key in keys)
 
 
-def _blob_ref(digest: str, num_bytes: int) -> ArtifactRef:
+def blob_ref(digest: str, num_bytes: int) -> ArtifactRef:
+    """The reference of the blob with that SHA-256 in hex, whether or not it stands."""
     return ArtifactRef(f"{_SCHEME}blobs/sha256/{digest[:2]}/{digest}", digest, num_bytes)
 
 

@@ -57,4 +57,5 @@ def hamming(first: int, second: int) -> int:
 
 def hamming_to_all(perceptual: int, hashes: Hashes) -> npt.NDArray[np.uint8]:
     """In how many bits a hash differs from each of many."""
-    return np.bitwise_count(hashes ^ np.uint64(perceptual))
+    differing: npt.NDArray[np.uint8] = np.bitwise_count(hashes ^ np.uint64(perceptual))
+    return differing

@@ -1,0 +1,189 @@
+"""The pool as a searchable index over the committed batches of the store."""
+
+import asyncio
+from bisect import bisect_right
+from collections import Counter
+from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shared.artifacts import Artifacts
+from shared.domain import ImageCategory
+from shared.errors import NotFound, Rejected
+from shared.images.perceptual_hash import Hashes, hamming_to_all, mirrored_hash
+from shared.in_parallel import in_parallel
+from shared.pool.batches import PREFIX, ROWS_FILE, image_of, read_rows
+from shared.pool.caption_index import score_texts
+from shared.pool.near_duplicates import near_duplicate_clusters
+from shared.pool.pool_image import Hit, PoolImage, PoolStats
+from shared.pool.segments import Mask, Segment, column_sum, value_counts, with_rows
+
+_NUM_PARALLEL_BATCHES = 8
+_NUM_BITS = 64
+
+
+class Pool:
+    """The images of the pool that were committed when it was opened or refreshed last.
+
+    Searches take milliseconds per 100,000 images and run in the caller's thread. A refresh reads new batches only; what is new is
+    searchable once it returns. Images keep the order in which they were seen.
+    """
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        """An empty view of the pool in a store; `open` gives a full one."""
+        self._artifacts = artifacts
+        self._batches: frozenset[str] = frozenset()
+        self._segments: tuple[Segment, ...] = ()
+        self._rows: dict[bytes, int] = {}
+        self._refusals: Counter[str] = Counter()
+        self._refreshing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, artifacts: Artifacts) -> "Pool":
+        """The pool of a store; an empty one where nothing was added yet. Raises as `refresh`."""
+        pool = cls(artifacts)
+        await pool.refresh()
+        return pool
+
+    async def refresh(self) -> int:
+        """Takes in the batches that were committed since; says how many images are new.
+
+        Raises:
+            Retryable: the store is away.
+            Rejected: a batch is damaged; nothing of this refresh is taken in.
+        """
+        async with self._refreshing:
+            names = [name for name in await self._artifacts.names(PREFIX) if name not in self._batches]
+            if not names:
+                return 0
+            batches = await in_parallel(self._read_batch, names, limit=_NUM_PARALLEL_BATCHES)
+            tables, rows = await asyncio.to_thread(_distinct, [table for table, _ in batches], self._rows)
+            num_new = sum(table.num_rows for table in tables)
+            if num_new:
+                self._segments = await asyncio.to_thread(with_rows, self._segments, tables)
+                self._rows |= rows
+            self._batches |= frozenset(names)
+            for _, refused in batches:
+                self._refusals.update(refused)
+            return num_new
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, image_sha256: str) -> PoolImage | None:
+        """The image of that digest, or None."""
+        at = self._rows.get(bytes.fromhex(image_sha256))
+        return None if at is None else self._image(at)
+
+    def search(self, text: str, *, limit: int, category: ImageCategory | None = None) -> list[Hit]:
+        """Images by the words of their caption, category, source, domain and file name, the best first; none that shares no word.
+
+        With a category, only images that were put into it.
+        """
+        scores = score_texts([segment.words for segment in self._segments], text)
+        if category is not None:
+            scores[~self._mask(category)] = 0
+        return [Hit(self._image(at), float(scores[at])) for at in _largest(scores, limit) if scores[at] > 0]
+
+    def alike(self, perceptual_hash: int, *, limit: int, category: ImageCategory | None = None) -> list[Hit]:
+        """Images by how their 64-bit hash agrees with one, as they are or mirrored, the most alike first.
+
+        A score of 1 is the same hash; copies have at least 1 − NEAR_BITS / 64; unrelated images have about a half.
+        """
+        if not self._rows:
+            return []
+        hashes = self._hashes()
+        plain, mirrored = hamming_to_all(perceptual_hash, hashes), hamming_to_all(mirrored_hash(perceptual_hash), hashes)
+        scores = 1 - np.minimum(plain, mirrored).astype(np.float32) / _NUM_BITS
+        if category is not None:
+            scores[~self._mask(category)] = -1
+        return [
+            Hit(self._image(at), float(scores[at]), bool(mirrored[at] < plain[at])) for at in _largest(scores, limit) if scores[at] >= 0
+        ]
+
+    def of_category(self, category: ImageCategory | None, *, limit: int, seed: int = 0) -> list[PoolImage]:
+        """Images of a category, or with None those that nobody put into one: a draw without repetition that the seed decides."""
+        if not self._rows:
+            return []
+        candidates = np.flatnonzero(self._mask(category))
+        chosen = np.random.default_rng(seed).permutation(candidates)[:limit]
+        return [self._image(int(at)) for at in chosen]
+
+    def stats(self) -> PoolStats:
+        """What the pool holds; takes a second per 100,000 images, most of it for the clusters."""
+        clusters = near_duplicate_clusters(self._hashes())
+        return PoolStats(
+            num_images=len(self),
+            num_image_bytes=column_sum(self._segments, "num_image_bytes"),
+            num_thumbnail_bytes=column_sum(self._segments, "num_thumbnail_bytes"),
+            by_licence=value_counts(self._segments, "licence"),
+            by_source=value_counts(self._segments, "source"),
+            by_domain=value_counts(self._segments, "domain"),
+            by_category=value_counts(self._segments, "category"),
+            num_near_duplicate_clusters=clusters.num_clusters,
+            num_near_duplicates=clusters.num_images,
+            refusals=dict(self._refusals.most_common()),
+        )
+
+    async def read(self, image: PoolImage) -> bytes:
+        """An image's bytes, PNG or JPEG; raises as `Artifacts.read_bytes`."""
+        return await self._artifacts.read_bytes(image.image)
+
+    async def read_thumbnail(self, image: PoolImage) -> bytes:
+        """A thumbnail's bytes, JPEG; raises as `Artifacts.read_bytes`."""
+        return await self._artifacts.read_bytes(image.thumbnail)
+
+    def original_digests(self) -> set[bytes]:
+        """The SHA-256 of every file that was taken in, as it was brought."""
+        return {digest for segment in self._segments for digest in segment.table.column("original_sha256").to_pylist()}
+
+    async def _read_batch(self, name: str) -> tuple[pa.Table, dict[str, int]]:
+        ref = await self._artifacts.find(name)
+        if ref is None:
+            raise NotFound(f"the manifest {name} vanished")
+        manifest = await self._artifacts.manifest(ref)
+        rows, refused = manifest.files.get(ROWS_FILE), manifest.metadata.get("refused")
+        if rows is None or not isinstance(refused, dict):
+            raise Rejected(f"the manifest {name} is no batch of the pool")
+        payload = await self._artifacts.read_bytes(rows)
+        return await asyncio.to_thread(read_rows, payload, f"{name}, {ROWS_FILE}"), refused
+
+    def _image(self, at: int) -> PoolImage:
+        ends = list(accumulate(map(len, self._segments)))
+        which = bisect_right(ends, at)
+        segment = self._segments[which]
+        return image_of(segment.table, at - ends[which] + len(segment))
+
+    def _mask(self, category: ImageCategory | None) -> Mask:
+        return np.concatenate([segment.is_of(category) for segment in self._segments]) if self._segments else np.zeros(0, dtype=np.bool_)
+
+    def _hashes(self) -> Hashes:
+        return np.concatenate([segment.hashes for segment in self._segments]) if self._segments else np.zeros(0, dtype=np.uint64)
+
+
+def _largest(scores: npt.NDArray[np.float32], limit: int) -> list[int]:
+    """Where the largest scores stand, the largest first; of equal ones the earlier first."""
+    if limit < 1 or not len(scores):
+        return []
+    chosen = np.arange(len(scores))
+    if limit < len(scores):
+        least = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+        chosen = np.flatnonzero(scores >= least)
+    found: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")][:limit].tolist()
+    return found
+
+
+def _distinct(tables: list[pa.Table], known: dict[bytes, int]) -> tuple[list[pa.Table], dict[bytes, int]]:
+    """The rows whose image is not known yet, and where they will stand behind the known ones; two adds at once may bring one twice."""
+    rows: dict[bytes, int] = {}
+    kept = []
+    for table in tables:
+        positions = []
+        for position, digest in enumerate(table.column("image_sha256").to_pylist()):
+            if digest not in known and digest not in rows:
+                rows[digest] = len(known) + len(rows)
+                positions.append(position)
+        kept.append(table if len(positions) == table.num_rows else table.take(positions))
+    return kept, rows
