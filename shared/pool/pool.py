@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 from shared.artifacts import Artifacts
 from shared.domain import ImageCategory
 from shared.errors import NotFound, Rejected
-from shared.images.perceptual_hash import Hashes, hamming_to_all, mirrored_hash
+from shared.images.perceptual_hash import NUM_BITS, Hashes, hamming_to_all, mirrored_hash
 from shared.in_parallel import in_parallel
 from shared.pool.batches import PREFIX, ROWS_FILE, image_of, read_rows
 from shared.pool.caption_index import score_texts
@@ -21,7 +22,6 @@ from shared.pool.pool_image import Hit, PoolImage, PoolStats
 from shared.pool.segments import Mask, Segment, column_sum, value_counts, with_rows
 
 _NUM_PARALLEL_BATCHES = 8
-_NUM_BITS = 64
 
 
 class Pool:
@@ -60,14 +60,13 @@ class Pool:
                 return 0
             batches = await in_parallel(self._read_batch, names, limit=_NUM_PARALLEL_BATCHES)
             tables, rows = await asyncio.to_thread(_distinct, [table for table, _ in batches], self._rows)
-            num_new = sum(table.num_rows for table in tables)
-            if num_new:
+            if rows:
                 self._segments = await asyncio.to_thread(with_rows, self._segments, tables)
                 self._rows |= rows
             self._batches |= frozenset(names)
             for _, refused in batches:
                 self._refusals.update(refused)
-            return num_new
+            return len(rows)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -75,45 +74,43 @@ class Pool:
     def find(self, image_sha256: str) -> PoolImage | None:
         """The image of that digest, or None."""
         at = self._rows.get(bytes.fromhex(image_sha256))
-        return None if at is None else self._image(at)
+        return None if at is None else _image(self._segments, at)
 
     def search(self, text: str, *, limit: int, category: ImageCategory | None = None) -> list[Hit]:
         """Images by the words of their caption, category, source, domain and file name, the best first; none that shares no word.
 
         With a category, only images that were put into it.
         """
-        scores = score_texts([segment.words for segment in self._segments], text)
+        segments = self._segments
+        scores = score_texts([segment.words for segment in segments], text)
         if category is not None:
-            scores[~self._mask(category)] = 0
-        return [Hit(self._image(at), float(scores[at])) for at in _largest(scores, limit) if scores[at] > 0]
+            scores[~_mask(segments, category)] = 0
+        return [Hit(_image(segments, at), float(scores[at])) for at in _largest(scores, limit) if scores[at] > 0]
 
     def alike(self, perceptual_hash: int, *, limit: int, category: ImageCategory | None = None) -> list[Hit]:
         """Images by how their 64-bit hash agrees with one, as they are or mirrored, the most alike first.
 
         A score of 1 is the same hash; copies have at least 1 − NEAR_BITS / 64; unrelated images have about a half.
         """
-        if not self._rows:
-            return []
-        hashes = self._hashes()
+        segments = self._segments
+        hashes = _hashes(segments)
         plain, mirrored = hamming_to_all(perceptual_hash, hashes), hamming_to_all(mirrored_hash(perceptual_hash), hashes)
-        scores = 1 - np.minimum(plain, mirrored).astype(np.float32) / _NUM_BITS
+        scores = (1 - np.minimum(plain, mirrored) / NUM_BITS).astype(np.float32)
         if category is not None:
-            scores[~self._mask(category)] = -1
-        return [
-            Hit(self._image(at), float(scores[at]), bool(mirrored[at] < plain[at])) for at in _largest(scores, limit) if scores[at] >= 0
-        ]
+            scores[~_mask(segments, category)] = -1
+        best = [at for at in _largest(scores, limit) if scores[at] >= 0]
+        return [Hit(_image(segments, at), float(scores[at]), bool(mirrored[at] < plain[at])) for at in best]
 
     def of_category(self, category: ImageCategory | None, *, limit: int, seed: int = 0) -> list[PoolImage]:
         """Images of a category, or with None those that nobody put into one: a draw without repetition that the seed decides."""
-        if not self._rows:
-            return []
-        candidates = np.flatnonzero(self._mask(category))
+        segments = self._segments
+        candidates = np.flatnonzero(_mask(segments, category))
         chosen = np.random.default_rng(seed).permutation(candidates)[:limit]
-        return [self._image(int(at)) for at in chosen]
+        return [_image(segments, int(at)) for at in chosen]
 
     def stats(self) -> PoolStats:
         """What the pool holds; takes a second per 100,000 images, most of it for the clusters."""
-        clusters = near_duplicate_clusters(self._hashes())
+        clusters = near_duplicate_clusters(_hashes(self._segments))
         return PoolStats(
             num_images=len(self),
             num_image_bytes=column_sum(self._segments, "num_image_bytes"),
@@ -150,17 +147,19 @@ class Pool:
         payload = await self._artifacts.read_bytes(rows)
         return await asyncio.to_thread(read_rows, payload, f"{name}, {ROWS_FILE}"), refused
 
-    def _image(self, at: int) -> PoolImage:
-        ends = list(accumulate(map(len, self._segments)))
-        which = bisect_right(ends, at)
-        segment = self._segments[which]
-        return image_of(segment.table, at - ends[which] + len(segment))
 
-    def _mask(self, category: ImageCategory | None) -> Mask:
-        return np.concatenate([segment.is_of(category) for segment in self._segments]) if self._segments else np.zeros(0, dtype=np.bool_)
+def _image(segments: Sequence[Segment], at: int) -> PoolImage:
+    ends = list(accumulate(map(len, segments)))
+    which = bisect_right(ends, at)
+    return image_of(segments[which].table, at - ends[which] + len(segments[which]))
 
-    def _hashes(self) -> Hashes:
-        return np.concatenate([segment.hashes for segment in self._segments]) if self._segments else np.zeros(0, dtype=np.uint64)
+
+def _mask(segments: Sequence[Segment], category: ImageCategory | None) -> Mask:
+    return np.concatenate([np.zeros(0, dtype=np.bool_), *(segment.is_of(category) for segment in segments)])
+
+
+def _hashes(segments: Sequence[Segment]) -> Hashes:
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *(segment.hashes for segment in segments)])
 
 
 def _largest(scores: npt.NDArray[np.float32], limit: int) -> list[int]:
