@@ -1,6 +1,6 @@
 """Looking a fingerprint up among thousands, in about a millisecond."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -49,12 +49,15 @@ class FingerprintIndex:
         """Who left the same pixels, question, choices and answer."""
         return self._by_exact.get(fingerprint.exact)
 
-    def near(self, fingerprint: Fingerprint, image: DecodedImage | None = None) -> str | None:
+    def near(
+        self, fingerprint: Fingerprint, image: DecodedImage | None = None, *, counts: Callable[[str], bool] = lambda _: True
+    ) -> str | None:
         """Who left a copy or near-copy: the image looks the same and the question asks the same.
 
         Args:
             fingerprint: of the question on the image.
             image: the image itself, where it is at hand: crops are found more surely.
+            counts: whether an entry counts, by its id; the others are looked past.
         """
         cells = fingerprint.grid()
         num = len(self._ids)
@@ -66,4 +69,4 @@ class FingerprintIndex:
         luma, colour = max_differences(np.minimum(self._sides[rows], fingerprint.short_side_px))
         looks_same = (differences[:, 0] <= luma) & (differences[:, 1:].max(axis=1) <= colour)
         alike = (int(row) for row in rows[looks_same] if is_same_question(self._fingerprints[row], fingerprint))
-        return next((self._ids[row] for row in alike), None)
+        return next((self._ids[row] for row in alike if counts(self._ids[row])), None)
