@@ -19,7 +19,7 @@ _UNKNOWN = "unknown_fields"
 
 def to_json(value: Any) -> bytes:
     """A dataclass of dataclasses, tuples, enumerators, bytes and plain values as JSON; equal values give equal bytes."""
-    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
 def from_json(kind: type[T], payload: bytes) -> T:

@@ -9,12 +9,22 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from services.planner.yields import PRIOR_CANDIDATES
-from shared.domain import Cell, Lease, ModelVersion, Recipe
+from shared.domain import Cell, Guidance, KindShare, Lease, LeaseTask, ModelVersion, Recipe
 from shared.errors import NotFound
 from shared.ports import Cause
 
 OPENING = ""
 """Stands for the plan itself where a lease id names the review that something followed from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What a lease says that may change when it goes to another kind."""
+
+    kind: str
+    num_candidates: int
+    num_wanted: int
+    task: LeaseTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,18 @@ class LeaseEntry:
     reviewed_for: Cause | None = None
     is_unsaid: bool = False
     """Whether the watch issued it to this kind, and is not known to have said so."""
+    task: LeaseTask | None = None
+    earlier: tuple[Issue, ...] = ()
+    """As what else it was issued, to kinds that vanished meanwhile; one of them may come back and answer it."""
+
+    @property
+    def issue(self) -> Issue:
+        """As what it is issued."""
+        return Issue(self.kind, self.num_candidates, self.num_wanted, self.task)
+
+    def issued_as(self, issue: Issue) -> "LeaseEntry":
+        """The same lease, issued as something else."""
+        return replace(self, kind=issue.kind, num_candidates=issue.num_candidates, num_wanted=issue.num_wanted, task=issue.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +70,8 @@ class CellLedger:
     difficulty: float
     is_served: bool
     leases: tuple[LeaseEntry, ...] = ()
+    guidance: Guidance | None = None
+    """What the champion's diagnosis knows of the cell; None in plans of planners that told nobody."""
 
     @property
     def num_accepted(self) -> int:
@@ -99,6 +123,8 @@ class PlanLedger:
     """Whether the watch closed it, and is not known to have said so."""
     held_back: tuple[Cell, ...] = ()
     """Cells that have no part in it for their wrong labels; nothing of them is replayed."""
+    kind_shares: tuple[KindShare, ...] = ()
+    annotate_share: float = 0.0
 
 
 def lease_id_of(plan: PlanLedger, cell: Cell, ordinal: int) -> str:
@@ -122,6 +148,8 @@ def lease_of(plan: PlanLedger, cell: CellLedger, entry: LeaseEntry) -> Lease:
         difficulty=entry.difficulty,
         image_size_px=plan.image_size_px,
         base_model=plan.base_model,
+        task=entry.task,
+        guidance=cell.guidance,
     )
 
 
@@ -140,10 +168,40 @@ def find_lease(plan: PlanLedger, lease_id: str) -> tuple[CellLedger, LeaseEntry]
 
 
 def is_as_issued(plan: PlanLedger, lease: Lease) -> bool:
-    """Whether a lease that came back is what the plan issued under its id; the kind aside, to which it may have gone anew since.
+    """Whether a lease that came back is what the plan issued under its id, now or before it went to another kind.
+
+    Raises:
+        NotFound: the plan never issued it.
+    """
+    return _issue_of(plan, lease) is not None
+
+
+def as_answered(plan: PlanLedger, lease: Lease) -> PlanLedger:
+    """The plan, with an open lease as it was issued to whoever answered it; where it never was, the same plan.
+
+    A lease never grows when it goes to another kind, and its cell gets no other before its review, so this exceeds no budget.
 
     Raises:
         NotFound: the plan never issued it.
     """
     cell, entry = find_lease(plan, lease.lease_id)
-    return replace(lease, kind=entry.kind) == lease_of(plan, cell, entry)
+    issue = _issue_of(plan, lease)
+    if issue is None or issue == entry.issue or entry.num_accepted is not None:
+        return plan
+    others = tuple(other for other in (*entry.earlier, entry.issue) if other != issue)
+    answered = replace(cell, leases=(*cell.leases[:-1], replace(entry.issued_as(issue), earlier=others)))
+    return replace(plan, cells=tuple(answered if other.cell == cell.cell else other for other in plan.cells))
+
+
+def _issue_of(plan: PlanLedger, lease: Lease) -> Issue | None:
+    """As what a lease was issued that came back; of several that it may be, the one to its kind.
+
+    Kind, task and guidance decide nothing about samples, and ledgers of earlier versions do not know whom a lease was issued to before.
+    """
+    cell, entry = find_lease(plan, lease.lease_id)
+    found = [
+        issue
+        for issue in (entry.issue, *entry.earlier)
+        if lease == replace(lease_of(plan, cell, entry.issued_as(issue)), kind=lease.kind, task=lease.task, guidance=lease.guidance)
+    ]
+    return next((issue for issue in found if issue.kind == lease.kind), found[0] if found else None)

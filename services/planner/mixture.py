@@ -133,7 +133,11 @@ def check_planning(spec: PlanningSpec) -> None:
     Raises:
         Rejected: naming the value, what it is and what it must be.
     """
-    shares = (spec.floor_share, spec.replay_share, spec.reinforce_low, spec.reinforce_high, spec.promotion_alpha, spec.max_cell_regression)
+    shares = (
+        *(spec.floor_share, spec.replay_share, spec.reinforce_low, spec.reinforce_high, spec.promotion_alpha, spec.max_cell_regression),
+        *(spec.annotate_share, *(share.share for share in spec.kind_shares)),
+    )
+    kinds = [share.kind for share in spec.kind_shares]
     rules: tuple[tuple[bool, str], ...] = (
         (spec.num_samples >= 1, f"num_samples is {spec.num_samples}: ask for at least one accepted sample"),
         (
@@ -145,6 +149,8 @@ def check_planning(spec: PlanningSpec) -> None:
         (spec.replay_share < 1, f"replay_share is {spec.replay_share}: some of the training set must be new"),
         (spec.max_change_factor > 1, f"max_change_factor is {spec.max_change_factor}: it must exceed 1, or no mixture could ever change"),
         (spec.reinforce_low <= spec.reinforce_high, "reinforce_low exceeds reinforce_high"),
+        (len(set(kinds)) == len(kinds), "kind_shares names a kind twice"),
+        (sum(share.share for share in spec.kind_shares) <= 1 + 1e-9, "kind_shares sum to more than 1"),
         (all(weight.weight >= 0 for weight in spec.fixed_weights), "fixed_weights must not be negative"),
         (
             spec.strategy is not Strategy.FIXED or any(weight.weight > 0 for weight in spec.fixed_weights),

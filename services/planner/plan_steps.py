@@ -1,19 +1,17 @@
 """How a plan changes: it opens, a review comes, a generator comes or goes, patience ends. Pure."""
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from services.planner.apportionment import apportion
+from services.planner.dispatch import issued_anew, next_issue
 from services.planner.ledger import OPENING, CellLedger, LeaseEntry, PlanLedger, find_lease, lease_id_of
+from services.planner.routing import Routes
 from shared.domain import Cell
 from shared.ports import Cause
 
 DIFFICULTY_STEP = 0.3
 """Difficulty moves by so much of the difference between the shares of too easy and too hard candidates."""
-
-Routes = Mapping[Cell, str]
-"""Which living generator kind takes a cell's leases; cells that none serves are absent, and wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +56,15 @@ def apply_review(plan: PlanLedger, review: Reviewed, routes: Routes) -> PlanLedg
 def catch_up(plan: PlanLedger, routes: Routes, living: Collection[str]) -> PlanLedger:
     """Hands open leases of kinds that vanished to living ones, and issues the next lease of waiting cells that somebody serves now.
 
-    A lease keeps its id, so whichever kind answers first counts. One that nobody else can take waits for its kind to come back.
+    A lease keeps its id, so whichever kind answers first counts; it is cut to what the other kind takes. One that nobody else can take
+    waits for its kind to come back.
     """
 
     def caught_up(cell: CellLedger) -> CellLedger:
         if cell.cell not in routes:
             return cell
         if cell.is_open and cell.leases[-1].kind not in living:
-            return replace(cell, leases=(*cell.leases[:-1], replace(cell.leases[-1], kind=routes[cell.cell], is_unsaid=True)))
+            return replace(cell, leases=(*cell.leases[:-1], issued_anew(plan, cell, routes[cell.cell])))
         return _next_lease(cell, plan, routes, None) if cell.is_waiting else cell
 
     return replace(plan, cells=tuple(caught_up(cell) for cell in plan.cells))
@@ -89,16 +88,17 @@ def _next_lease(cell: CellLedger, plan: PlanLedger, routes: Routes, issued_by: s
     left = cell.budget - cell.num_asked
     if not cell.deficit or left <= 0 or cell.cell not in routes:
         return cell
-    num_candidates = min(plan.lease_size, left, math.ceil(cell.deficit / cell.measured_acceptance))
+    issue = next_issue(plan, cell, routes[cell.cell], num_left=left)
     before = lease_id_of(plan, cell.cell, len(cell.leases)) if cell.leases else OPENING
     entry = LeaseEntry(
         ordinal=len(cell.leases) + 1,
-        kind=routes[cell.cell],
-        num_candidates=num_candidates,
-        num_wanted=min(cell.deficit, num_candidates),
+        kind=issue.kind,
+        num_candidates=issue.num_candidates,
+        num_wanted=issue.num_wanted,
         difficulty=cell.difficulty,
         issued_by=before if issued_by is None else issued_by,
         is_unsaid=issued_by is None,
+        task=issue.task,
     )
     return replace(cell, leases=(*cell.leases, entry))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean
 
+from services.planner.guidance import guidance_of
 from services.planner.ledger import CellLedger, PlanLedger
 from services.planner.mixture import plan_mixture, recipe_of
 from services.planner.promotion import PromotionDecision, decide_promotion
@@ -133,6 +134,7 @@ def plan_of(ledger: RunLedger, planned: MixturePlanned, spec: RunSpec, *, start_
     wanted = [quota for quota in planned.quotas if quota.num_samples]
     acceptance = acceptance_rates(ledger.history, {quota.cell: EXPECTED_ACCEPTANCE[quota.recipe] for quota in wanted})
     pass_rates = {cell.cell: cell.pass_rate for cell in ledger.diagnosis}
+    guidance = guidance_of(ledger.diagnosis)
 
     def difficulty(cell: Cell) -> float:
         mastery = max(0.0, 2 * pass_rates.get(cell, 0.0) - 1)
@@ -149,10 +151,21 @@ def plan_of(ledger: RunLedger, planned: MixturePlanned, spec: RunSpec, *, start_
         image_size_px=spec.planning.image_size_px,
         opened_for=ledger.last.cause,
         cells=tuple(
-            CellLedger(quota.cell, quota.recipe, quota.num_samples, 0, acceptance[quota.cell], difficulty(quota.cell), True)
+            CellLedger(
+                cell=quota.cell,
+                recipe=quota.recipe,
+                num_samples=quota.num_samples,
+                budget=0,
+                acceptance=acceptance[quota.cell],
+                difficulty=difficulty(quota.cell),
+                is_served=True,
+                guidance=guidance.get(quota.cell),
+            )
             for quota in wanted
         ),
         held_back=planned.held_back,
+        kind_shares=spec.planning.kind_shares,
+        annotate_share=spec.planning.annotate_share,
     )
 
 

@@ -16,7 +16,7 @@ from spiral.v1 import events_pb2, planner_pb2, planner_pb2_grpc
 from services.planner.audits import CellAudits, held_back, with_word
 from services.planner.codec import from_json, to_json
 from services.planner.consequences import causes, consequences, unsaid, with_said
-from services.planner.ledger import OPENING, PlanLedger, find_lease, is_as_issued
+from services.planner.ledger import OPENING, PlanLedger, as_answered, find_lease, is_as_issued
 from services.planner.mixture import plan_mixture
 from services.planner.plan_steps import Reviewed, apply_review, catch_up, give_up, open_plan
 from services.planner.routing import Routing, route
@@ -72,7 +72,7 @@ class Planner:
 
         async def change(stored: bytes | None) -> tuple[bytes | None, RunLedger]:
             before = from_json(RunLedger, stored) if stored else None
-            costs_s = routing.unit_costs_s
+            costs_s = routing.unit_costs_s(spec.planning.kind_shares)
             after = decide(before, event, spec, cause=delivery.cause, trained_on=trained_on, unit_costs_s=costs_s, held_back=held)
             return None if after is before else to_json(after), after
 
@@ -110,8 +110,8 @@ class Planner:
             if not is_ours:
                 # Quality judged by what the generator said of its lease; another recipe would have spared it the pass rate.
                 log.warning("candidates came with another lease than was issued: none of them counts", lease_id=review.lease_id)
-            after = apply_review(before, review if is_ours else void, routing.routes)
-            return None if after is before else to_json(after), after
+            after = apply_review(as_answered(before, event.lease), review if is_ours else void, routing.routes)
+            return None if after == before else to_json(after), after
 
         plan = await compare_and_set(bucket, plan_key(event.run_id, event.iteration), change)
         self._report(plan)

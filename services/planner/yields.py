@@ -16,6 +16,8 @@ CURIOSITY = 0.5
 """Standard deviations of the posterior that count as gain: the less is known of a cell, the more it may still give."""
 MOST = 2.0
 """No cell's factor exceeds this, or falls below its inverse."""
+HIGHEST_COST_S = 1e9
+"""No cost per accepted sample counts as more seconds, or as fewer than its inverse: registrations may say anything."""
 PRIOR_CANDIDATES = 16.0
 """The prior acceptance rate counts as so many candidates."""
 
@@ -87,5 +89,6 @@ def cost_factors(costs_s: Mapping[Cell, float]) -> dict[Cell, float]:
     """
     if not costs_s:
         return {}
-    mean = math.exp(sum(math.log(max(cost, 1e-9)) for cost in costs_s.values()) / len(costs_s))
-    return {cell: min(MOST, max(1 / MOST, math.sqrt(mean / max(cost, 1e-9)))) for cell, cost in costs_s.items()}
+    costs_s = {cell: min(HIGHEST_COST_S, max(1 / HIGHEST_COST_S, cost)) for cell, cost in costs_s.items()}
+    mean = math.exp(sum(math.log(cost) for cost in costs_s.values()) / len(costs_s))
+    return {cell: min(MOST, max(1 / MOST, math.sqrt(mean / cost))) for cell, cost in costs_s.items()}

@@ -18,6 +18,7 @@ from services.planner.ledger import OPENING, CellLedger, PlanLedger
 from services.planner.mixture import plan_mixture
 from services.planner.plan_steps import Reviewed, apply_review, open_plan
 from services.planner.promotion import decide_promotion
+from services.planner.routing import Offer
 from shared.domain import Recipe, Strategy
 from shared.events import GenerationRequested
 from shared.ports import Cause
@@ -57,7 +58,7 @@ def main() -> None:
         opened_for=Cause("0" * 64, 1),
         cells=tuple(CellLedger(quota.cell, quota.recipe, quota.num_samples, 0, 0.8, 0.3, True) for quota in plan_mixture(diagnosis, spec)),
     )
-    routes = dict.fromkeys(CELLS, "rendered")
+    routes = dict.fromkeys(CELLS, (Offer("rendered"),))
     opened = open_plan(plan, routes)
     first = next(event.lease for event in consequences(opened, OPENING) if isinstance(event, GenerationRequested))
     review = Reviewed(first.lease_id, first.num_wanted // 2, 0, 0, Cause("1" * 64, 1))

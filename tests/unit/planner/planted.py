@@ -1,7 +1,9 @@
 """Diagnoses with planted figures."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from services.planner.routing import Offer
 from shared.domain import ArtifactRef, Cell, CellDiagnosis, ImageCategory, Interval, ModelVersion, QuestionType
 from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, RunSpec, TrainingSpec
 
@@ -27,6 +29,12 @@ def diagnosed(cell: Cell, num_correct: int, num_answers: int = 100) -> CellDiagn
         is_weak=False,
         errors=(),
     )
+
+
+def routes(**kinds: Iterable[Cell]) -> dict[Cell, tuple[Offer, ...]]:
+    """Who takes which cells' leases: each kind the cells that it serves, at the same cost, without limits."""
+    cells = {cell for served in kinds.values() for cell in served}
+    return {cell: tuple(Offer(kind) for kind, served in kinds.items() if cell in served) for cell in cells}
 
 
 def run_spec(num_iterations: int = 3, **planning: object) -> RunSpec:

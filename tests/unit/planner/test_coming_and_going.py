@@ -9,20 +9,23 @@ from hypothesis import strategies as st
 
 from services.planner.codec import from_json, to_json
 from services.planner.consequences import causes, consequences, unsaid, with_said
-from services.planner.ledger import OPENING, PlanLedger
+from services.planner.ledger import OPENING, PlanLedger, as_answered, is_as_issued
 from services.planner.plan_steps import apply_review, catch_up, give_up, open_plan
 from services.planner.routing import Routing, route
 from services.planner.waiting import Vigil, Wait, waits_of
-from shared.domain import Cell, ClosingReason, GeneratorIdentity, GeneratorRegistration, Lease
+from shared.domain import Cell, ClosingReason, GeneratorIdentity, GeneratorRegistration, KindShare, Lease, LeaseTask
 from shared.events import Event, GenerationRequested, PlanClosed, RunFinished
-from tests.unit.planner.planted import CELLS
+from tests.unit.planner.planted import CELLS, routes
 from tests.unit.planner.test_ledger import ROUTES, leases, plan_for, review
 
 KINDS = {"rendered": CELLS[:4], "agentic": CELLS[2:6], "scanned": CELLS[5:8]}
+LIMITS = {"rendered": 0, "agentic": 5, "scanned": 3}
+SHARES = (KindShare("agentic", 0.3), KindShare("scanned", 0.2))
 
 
-def living(kind: str, cells: tuple[Cell, ...] | None = None, *, is_draining: bool = False) -> GeneratorRegistration:
-    return GeneratorRegistration(GeneratorIdentity(kind, "1", "a"), cells or KINDS[kind], 1.0, "", is_draining)
+def living(kind: str, cells: tuple[Cell, ...] | None = None, *, is_draining: bool = False, limit: int = 0) -> GeneratorRegistration:
+    maker = GeneratorIdentity(kind, "1", "a")
+    return GeneratorRegistration(maker, cells or KINDS[kind], 1.0, "", is_draining, can_annotate=limit > 0, max_lease_size=limit)
 
 
 def by_watch(plan: PlanLedger) -> list[Lease]:
@@ -35,6 +38,11 @@ def asked(events: Iterable[Event]) -> set[str]:
     return {event.lease.lease_id for event in events if isinstance(event, GenerationRequested)}
 
 
+def kinds(routing: Routing) -> list[list[str]]:
+    """Who takes leases, cell by cell."""
+    return [[offer.kind for offer in offers] for _, offers in sorted(routing.routes.items())]
+
+
 @dataclass
 class World:
     """A plan, its generators, and what each kind holds; every word passes through the ledger as it is stored."""
@@ -45,9 +53,10 @@ class World:
     paused: set[str] = field(default_factory=set)
     held: dict[tuple[str, str], Lease] = field(default_factory=dict)
     said: list[Event] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
 
     def routing(self) -> Routing:
-        return route([living(kind) for kind in sorted(self.alive)], self.paused)
+        return route([living(kind, limit=self.limits.get(kind, 0)) for kind in sorted(self.alive)], self.paused)
 
     def open(self) -> None:
         self.plan = open_plan(self.plan, self.routing().routes)
@@ -58,7 +67,11 @@ class World:
         self.said += events
         for event in events:
             if isinstance(event, GenerationRequested):
-                self.held[event.lease.lease_id, event.lease.kind] = event.lease
+                lease = event.lease
+                self.held[lease.lease_id, lease.kind] = lease
+                limit = self.limits.get(lease.kind, 0)
+                assert lease.num_wanted <= lease.num_candidates <= (limit or lease.num_candidates)
+                assert lease.task is None or (limit and lease.task is LeaseTask.ANNOTATE)
 
     def look(self, hopeless: frozenset[Cell] = frozenset()) -> None:
         """The watch; now and then it dies between ledger and word, or between word and note."""
@@ -78,8 +91,9 @@ class World:
         if mine:
             lease = self.held[self.rng.choice(mine)]
             before = self.plan
-            self.plan = apply_review(before, review(lease, 0.6), self.routing().routes)
-            if self.plan is not before:
+            assert is_as_issued(before, lease), "who answers what it got, answers what was issued"
+            self.plan = apply_review(as_answered(before, lease), review(lease, 0.6), self.routing().routes)
+            if self.plan != before:
                 self.hear(consequences(self.plan, lease.lease_id))
 
     def check(self) -> None:
@@ -106,13 +120,17 @@ class World:
     max_candidates=st.integers(1, 200),
     seed=st.integers(0, 10**6),
     has_patience=st.booleans(),
+    has_limits=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
 def test_whoever_comes_and_goes_no_lease_is_lost_or_doubled_and_the_plan_ends_once(
-    quotas: list[int], max_candidates: int, seed: int, has_patience: bool
+    quotas: list[int], max_candidates: int, seed: int, has_patience: bool, has_limits: bool
 ) -> None:
     rng = random.Random(seed)
-    world = World(plan_for(quotas, max_candidates=max_candidates), rng, {kind for kind in KINDS if rng.random() < 0.6})
+    plan = plan_for(quotas, max_candidates=max_candidates)
+    if has_limits:
+        plan = replace(plan, kind_shares=SHARES, annotate_share=0.4)
+    world = World(plan, rng, {kind for kind in KINDS if rng.random() < 0.6}, limits=LIMITS if has_limits else {})
     world.open()
     for _ in range(60):
         step = rng.random()
@@ -133,7 +151,7 @@ def test_whoever_comes_and_goes_no_lease_is_lost_or_doubled_and_the_plan_ends_on
     assert len({repr(event) for event in world.said if not isinstance(event, GenerationRequested)}) == 1
     again = [event for _, lease_id in causes(world.plan) for event in consequences(world.plan, lease_id)]
     assert asked(again) == asked(world.said), "every lease that a crash would have said again was said"
-    if has_patience:
+    if has_patience and not has_limits:
         undisturbed = World(plan_for(quotas, max_candidates=max_candidates), random.Random(seed), set(KINDS))
         undisturbed.open()
         undisturbed.end()
@@ -145,7 +163,7 @@ def test_whoever_comes_and_goes_no_lease_is_lost_or_doubled_and_the_plan_ends_on
 
 
 def test_open_lease_of_a_vanished_kind_goes_to_another_under_the_same_id() -> None:
-    plan = open_plan(plan_for([5, 5]), {CELLS[0]: "rendered", CELLS[1]: "agentic"})
+    plan = open_plan(plan_for([5, 5]), routes(rendered=CELLS[:1], agentic=CELLS[1:2]))
     _, second = leases(plan, OPENING)
     handed_over = catch_up(plan, ROUTES, {"rendered"})
     (again,) = by_watch(handed_over)
@@ -156,16 +174,16 @@ def test_open_lease_of_a_vanished_kind_goes_to_another_under_the_same_id() -> No
 
 
 def test_lease_that_went_to_a_third_kind_before_the_second_was_told_is_said_to_the_third() -> None:
-    plan = open_plan(plan_for([5]), {CELLS[0]: "rendered"})
-    to_agentic = catch_up(plan, {CELLS[0]: "agentic"}, {"agentic"})
+    plan = open_plan(plan_for([5]), routes(rendered=CELLS[:1]))
+    to_agentic = catch_up(plan, routes(agentic=CELLS[:1]), {"agentic"})
     ((_, words),) = unsaid(to_agentic)
-    to_scanned = catch_up(to_agentic, {CELLS[0]: "scanned"}, {"scanned"})
+    to_scanned = catch_up(to_agentic, routes(scanned=CELLS[:1]), {"scanned"})
     assert [lease.kind for lease in by_watch(with_said(to_scanned, words))] == ["scanned"]
     assert unsaid(with_said(to_agentic, words)) == []
 
 
 def test_cell_that_nobody_served_gets_its_lease_when_a_kind_joins_and_other_words_keep_theirs() -> None:
-    plan = open_plan(plan_for([5, 5], max_candidates=20), {CELLS[0]: "rendered"})
+    plan = open_plan(plan_for([5, 5], max_candidates=20), routes(rendered=CELLS[:1]))
     (first,) = leases(plan, OPENING)
     plan = apply_review(plan, review(first, num_accepted=5), ROUTES)
     assert plan.closed_by is None, "the other cell waits"
@@ -178,20 +196,20 @@ def test_cell_that_nobody_served_gets_its_lease_when_a_kind_joins_and_other_word
 
 
 def test_cells_stay_short_once_nothing_else_is_left_and_their_budget_goes_to_others() -> None:
-    plan = open_plan(plan_for([12, 5], max_candidates=40, lease_size=40), {CELLS[0]: "rendered"})
+    plan = open_plan(plan_for([12, 5], max_candidates=40, lease_size=40), routes(rendered=CELLS[:1]))
     (first,) = leases(plan, OPENING)
     assert give_up(plan, ROUTES, {CELLS[1]}) == plan, "a lease is open"
-    plan = apply_review(plan, review(first, num_accepted=3), {CELLS[0]: "rendered"})
+    plan = apply_review(plan, review(first, num_accepted=3), routes(rendered=CELLS[:1]))
     (second,) = leases(plan, first.lease_id)
-    plan = apply_review(plan, review(second, num_accepted=3), {CELLS[0]: "rendered"})
+    plan = apply_review(plan, review(second, num_accepted=3), routes(rendered=CELLS[:1]))
     while following := leases(plan, second.lease_id):
         (second,) = following
-        plan = apply_review(plan, review(second, num_accepted=0), {CELLS[0]: "rendered"})
+        plan = apply_review(plan, review(second, num_accepted=0), routes(rendered=CELLS[:1]))
     assert give_up(plan, ROUTES, ()) == plan, "somebody may still come"
-    plan = give_up(plan, {CELLS[0]: "rendered"}, {CELLS[1]})
+    plan = give_up(plan, routes(rendered=CELLS[:1]), {CELLS[1]})
     (extra,) = by_watch(plan)
     assert extra.cell == CELLS[0]
-    plan = apply_review(plan, review(extra, num_accepted=0), {CELLS[0]: "rendered"})
+    plan = apply_review(plan, review(extra, num_accepted=0), routes(rendered=CELLS[:1]))
     assert sum(cell.num_asked for cell in plan.cells) == 40
     assert plan.closed_by == extra.lease_id
     end = consequences(plan, extra.lease_id)[-1]
@@ -212,7 +230,7 @@ def test_plan_that_nobody_comes_to_serve_ends_the_run() -> None:
 
 
 def test_what_waits_says_for_whom_and_what_helps() -> None:
-    plan = open_plan(plan_for([5, 5, 5, 5]), {CELLS[0]: "rendered", CELLS[1]: "agentic"})
+    plan = open_plan(plan_for([5, 5, 5, 5]), routes(rendered=CELLS[:1], agentic=CELLS[1:2]))
     routing = route([living("rendered", CELLS[:1]), living("scanned", CELLS[2:3])], {"scanned"})
     gone, held_back, unserved = waits_of(plan, routing)
     assert (gone.cell, gone.kind, gone.lease_id) == (CELLS[1], "agentic", leases(plan, OPENING)[1].lease_id)
@@ -224,9 +242,9 @@ def test_what_waits_says_for_whom_and_what_helps() -> None:
 
 def test_paused_kinds_get_nothing_and_draining_ones_only_what_nobody_else_serves() -> None:
     draining = living("rendered", CELLS[:2], is_draining=True)
-    assert route([draining, replace(living("agentic", CELLS[:1]), unit_cost_s=9.0)]).routes == {CELLS[0]: "agentic", CELLS[1]: "rendered"}
+    assert kinds(route([draining, replace(living("agentic", CELLS[:1]), unit_cost_s=9.0)])) == [["agentic"], ["rendered"]]
     routing = route([living("rendered", CELLS[:2]), replace(living("agentic", CELLS[:1]), unit_cost_s=9.0)], {"rendered"})
-    assert (routing.routes, routing.paused) == ({CELLS[0]: "agentic"}, {CELLS[1]: "rendered"})
+    assert (kinds(routing), routing.paused) == ([["agentic"]], {CELLS[1]: "rendered"})
     assert routing.kinds == {"rendered", "agentic"}
 
 

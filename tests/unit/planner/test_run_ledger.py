@@ -11,7 +11,7 @@ from shared.domain import CellGain, EndReason, Interval, ModelVersion, PairedCom
 from shared.errors import Rejected
 from shared.events import GenerationRequested, MixturePlanned, ModelPromoted, RunFinished, WeaknessReport
 from shared.ports import Cause
-from tests.unit.planner.planted import BASE, CELLS, REF, diagnosed, run_spec
+from tests.unit.planner.planted import BASE, CELLS, REF, diagnosed, routes, run_spec
 
 SPEC = run_spec(num_iterations=2, num_samples=40, max_candidates=100, lease_size=20)
 WEAK, STRONG = CELLS[0], CELLS[1]
@@ -80,7 +80,7 @@ def test_report_before_the_base_model_is_refused() -> None:
 def test_what_a_mixture_bought_is_remembered() -> None:
     ledger = after(None, report(0))
     assert ledger.last.planned is not None
-    plan = open_plan(plan_of(ledger, ledger.last.planned, SPEC, start_difficulty=0.3, top_difficulty=0.9), dict.fromkeys(CELLS, "rendered"))
+    plan = open_plan(plan_of(ledger, ledger.last.planned, SPEC, start_difficulty=0.3, top_difficulty=0.9), routes(rendered=CELLS))
     for event in consequences(plan, OPENING):
         assert isinstance(event, GenerationRequested)
         plan = apply_review(plan, Reviewed(event.lease.lease_id, 5, 0, 0, Cause("r", 1)), {})
