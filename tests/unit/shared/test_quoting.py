@@ -28,7 +28,7 @@ def test_a_text_that_brings_a_quotes_end_along_does_not_end_it(text: str) -> Non
 
 
 def test_invisible_letters_are_left_out() -> None:
-    assert visible("a\u200bb\u202ec\U000e0041d\x00e\ue000") == "abcde"
+    assert visible("a\u200bb\u202ec\U000e0041d\x00e\ue000\ufe0f\u3164\U000e0101") == "abcde"
     assert visible("one\r\ntwo\tthree") == "one\ntwo\tthree"
 
 
