@@ -3,6 +3,7 @@
 Edits know colours by name only, so that the answer to "what colour is …?" follows from the edit.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -46,9 +47,9 @@ _HUES: tuple[tuple[float, ColorName], ...] = (
 _MIN_SHADE = 0.8
 
 
-def hsv_of(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def hsv_of(pixels: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Hue in degrees [0, 360), saturation and value in [0, 1], each height × width."""
-    rgb = pixels.astype(np.float64) / 255
+    rgb = pixels.astype(np.float32) / 255
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     value = rgb.max(axis=-1)
     spread = value - rgb.min(axis=-1)
@@ -59,9 +60,9 @@ def hsv_of(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
     return hue * 60 % 360, spread / np.where(value == 0, 1, value), value
 
 
-def rgb_of(hue: npt.NDArray[np.float64], saturation: npt.NDArray[np.float64], value: npt.NDArray[np.float64]) -> Pixels:
+def rgb_of(hue: npt.NDArray[np.float32], saturation: npt.NDArray[np.float32], value: npt.NDArray[np.float32]) -> Pixels:
     """Pixels, height × width × 3; the inverse of `hsv_of` up to rounding."""
-    sector = (hue[..., None] / 60 + np.array([5.0, 3.0, 1.0])) % 6
+    sector = (hue[..., None] / 60 + np.array([5, 3, 1], dtype=np.float32)) % 6
     share = np.clip(np.minimum(sector, 4 - sector), 0, 1)
     rgb = value[..., None] * (1 - saturation[..., None] * share)
     pixels: Pixels = np.rint(rgb * 255).astype(np.uint8)
@@ -71,7 +72,7 @@ def rgb_of(hue: npt.NDArray[np.float64], saturation: npt.NDArray[np.float64], va
 def name_indices(pixels: Pixels) -> npt.NDArray[np.int64]:
     """For each pixel the index in `NAMES` of what people would call its colour, height × width."""
     hue, saturation, value = hsv_of(pixels)
-    bounds = np.array([end for end, _ in _HUES[:-1]])
+    bounds = np.array([end for end, _ in _HUES[:-1]], dtype=np.float32)
     by_hue = np.array([NAMES.index(name) for _, name in _HUES])
     found = by_hue[np.searchsorted(bounds, hue, side="right")]
     is_dull = (value < 0.66) & (hue >= 12) & (hue < 45) & (saturation > 0.3)
@@ -87,10 +88,10 @@ def painted(pixels: Pixels, color: ColorName) -> Pixels:
     _, _, value = hsv_of(pixels)
     lowest, highest = float(value.min()), float(value.max())
     shade = np.ones_like(value) if highest == lowest else _MIN_SHADE + (1 - _MIN_SHADE) * (value - lowest) / (highest - lowest)
-    result: Pixels = np.rint(shade[..., None] * np.array(PALETTE[color], dtype=np.float64)).astype(np.uint8)
+    result: Pixels = np.rint(shade[..., None] * np.array(PALETTE[color], dtype=np.float32)).astype(np.uint8)
     return result
 
 
 def distance(first: Rgb, second: Rgb) -> float:
     """Between two colours, from 0 to 441: Euclidean over red, green and blue."""
-    return sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) ** 0.5
+    return math.dist(first, second)

@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ShapeName = Literal["circle", "square", "rectangle", "triangle", "pentagon", "hexagon", "star", "arrow", "cross"]
 
-TEXT_CHARACTERS = frozenset(map(chr, range(0x20, 0x7F))) | frozenset("°±")
+TEXT_CHARACTERS = frozenset(map(chr, range(0x20, 0x7F))) | frozenset("°±‘’“”…™©«»")
 """What Pillow's built-in face can draw; any other character would come out as a box."""
 
 
