@@ -83,7 +83,8 @@ def ellipse_mask(width_px: int, height_px: int) -> Mask:
 def _softened(draw: Callable[[ImageDraw.ImageDraw], None], width_px: int, height_px: int) -> Mask:
     canvas = Image.new("L", (width_px * _SUPERSAMPLING, height_px * _SUPERSAMPLING))
     draw(ImageDraw.Draw(canvas))
-    return np.asarray(canvas.reduce(_SUPERSAMPLING), dtype=np.float32) / 255
+    mask: Mask = np.asarray(canvas.reduce(_SUPERSAMPLING), dtype=np.float32) / np.float32(255)
+    return mask
 
 
 def blended(under: Pixels, over: Pixels, mask: Mask) -> Pixels:
