@@ -172,6 +172,7 @@ async def _create(
         planning=settings.planning,
         quality=settings.quality,
         training=settings.training,
+        spending=settings.spending,
     )
     try:
         await session.runs.create(spec)

@@ -39,11 +39,11 @@ def probe_seed(seed: int, split: str, cell: Cell, attempt: int) -> int:
 
 
 def makers(entries: Sequence[GeneratorRegistration]) -> dict[Cell, GeneratorRegistration]:
-    """For each served cell the cheapest generator that is not draining; ties go to the first kind by name."""
+    """For each cell that somebody draws probes of, the cheapest that is not draining; ties go to the first kind by name."""
     chosen: dict[Cell, GeneratorRegistration] = {}
     for entry in sorted(entries, key=lambda entry: (entry.generator.kind, entry.generator.instance_id)):
         for cell in entry.cells:
-            if not entry.is_draining and (cell not in chosen or entry.unit_cost_s < chosen[cell].unit_cost_s):
+            if entry.draws_probes and not entry.is_draining and (cell not in chosen or entry.unit_cost_s < chosen[cell].unit_cost_s):
                 chosen[cell] = entry
     return dict(sorted(chosen.items()))
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from services.cli.console import open_console
 from services.cli.estimate import Cost, estimate, probe_counts
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
+from services.cli.overrides import apply_overrides
 from services.cli.preparation import CheckedRun, check_run
 from services.cli.probe_sets import expected_counts
 from services.cli.report_files import write_report
@@ -20,11 +21,11 @@ from services.cli.report_model import to_json
 from services.cli.report_terminal import print_report
 from services.cli.run_command import living_generators, say, until_signal
 from services.cli.run_command import run as run_to_the_end
-from services.cli.run_settings import MAX_ITERATIONS, ProbeCounts, RunSettings, apply_overrides, check_sections, read_fixed_weights
+from services.cli.run_settings import MAX_ITERATIONS, ProbeCounts, RunSettings, check_sections, read_fixed_weights
 from services.cli.session import Target, open_session
 from services.cli.target import embedded, standing_target
 from shared.domain import Cell, Strategy
-from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, TrainingSpec
+from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, SpendingSpec, TrainingSpec
 
 SHIPPED_MODEL = Path(__file__).parents[2] / "deploy" / "local" / "base_model" / "checkpoint"
 DRY_RUN_SCHEMA = "spiral.dry-run/1"
@@ -62,7 +63,13 @@ def run(
         max_candidates=max_candidates,
         fixed_weights=read_fixed_weights(fixed_weights) if fixed_weights else (),
     )
-    sections: dict[str, Any] = {"evaluation": EvaluationSpec(), "planning": planning, "quality": QualitySpec(), "training": TrainingSpec()}
+    sections: dict[str, Any] = {
+        "evaluation": EvaluationSpec(),
+        "planning": planning,
+        "quality": QualitySpec(),
+        "training": TrainingSpec(),
+        "spending": SpendingSpec(),
+    }
     sections = apply_overrides(sections, overrides or [])
     check_sections(sections)
     settings = RunSettings(model, probes, seed, iterations, ProbeCounts(core_per_cell, fresh_per_cell, exam_per_cell), **sections)

@@ -102,19 +102,20 @@ def say(console: Console, text: str) -> None:
 
 
 async def living_generators(session: Session, *, patience_s: float = GENERATOR_PATIENCE_S) -> list[GeneratorRegistration]:
-    """The generators that live, once at least one has announced itself.
+    """The generators that live and draw probes, once at least one has announced itself.
 
     Raises:
         Retryable: none did in time.
     """
     deadline = asyncio.get_running_loop().time() + patience_s
     while True:
-        entries = [entry for entry in await session.generators.living() if not entry.is_draining]
+        entries = [entry for entry in await session.generators.living() if entry.draws_probes and not entry.is_draining]
         if entries:
             return entries
         if asyncio.get_running_loop().time() > deadline:
             raise Retryable(
-                f"no generator announced itself within {patience_s:.0f} s: see its log, or bring your own probes with --probes FILE"
+                f"no generator that draws probes announced itself within {patience_s:.0f} s: see its log, or bring your own probes with "
+                "--probes FILE"
             )
         await asyncio.sleep(0.2)
 

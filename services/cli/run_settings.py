@@ -3,26 +3,26 @@
 import dataclasses
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.cli.plain import plain
 from shared.domain import Cell, CellWeight, ImageCategory, QuestionType, Strategy
 from shared.errors import BadConfiguration
-from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, TrainingSpec
-
-T = TypeVar("T")
+from shared.llm.roles import Role
+from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, SpendingSpec, TrainingSpec
 
 RUN_ID = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
 MAX_ITERATIONS = 1000
 RECIPES = ("by_cell", "sft", "grpo")
+SECTIONS = ("evaluation", "planning", "quality", "training", "spending")
+KIND = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ROLES = tuple(role.value for role in Role)
 
 RANGES: dict[str, tuple[float, float]] = {
     "evaluation.num_samples_per_probe": (1, 1024),
@@ -40,11 +40,17 @@ RANGES: dict[str, tuple[float, float]] = {
     "planning.promotion_alpha": (1e-9, 0.5),
     "planning.max_cell_regression": (0, 1),
     "planning.image_size_px": (32, 2048),
+    "planning.annotate_share": (0, 1),
     "quality.num_rollouts": (1, 1024),
     "quality.pass_rate_low": (0, 1),
     "quality.pass_rate_high": (0, 1),
     "quality.max_image_bytes": (1, 1 << 30),
     "quality.max_image_pixels": (1, 1 << 30),
+    "quality.num_blind_solvers": (2, 16),
+    "quality.max_domain_share": (1e-6, 1),
+    "quality.max_image_share": (1e-6, 1),
+    "quality.audit_per_cell": (0, 10_000),
+    "quality.min_label_precision": (0, 1),
     "training.sft_epochs": (1, 1000),
     "training.sft_batch_size": (1, 65_536),
     "training.sft_learning_rate": (1e-9, 1),
@@ -54,8 +60,22 @@ RANGES: dict[str, tuple[float, float]] = {
     "training.grpo_learning_rate": (1e-9, 1),
     "training.save_every_steps": (1, 1_000_000),
     "training.max_new_tokens": (1, 8192),
+    "spending.max_calls": (0, 1e12),
+    "spending.max_tokens": (0, 1e15),
+    "spending.max_cost_usd": (0, 1e9),
 }
 """What each number may be, inclusive; the contract test holds it against the specification's fields."""
+
+
+SINCE_V0_2_0 = frozenset(
+    {
+        *("planning.kind_shares", "planning.annotate_share"),
+        *("quality.num_blind_solvers", "quality.max_domain_share", "quality.max_image_share", "quality.allowed_licences"),
+        *("quality.audit_per_cell", "quality.min_label_precision"),
+        *("spending.max_calls", "spending.max_tokens", "spending.max_cost_usd", "spending.role_limits"),
+    }
+)
+"""Fields that were added since; they take part in a run's id only where they differ from their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +100,7 @@ class RunSettings:
     planning: PlanningSpec
     quality: QualitySpec
     training: TrainingSpec
-
-
-def apply_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Sections of the specification with `SECTION.FIELD=VALUE` applied in order.
-
-    Raises:
-        BadConfiguration: no such field, or a value of the wrong kind.
-    """
-    changed = dict(sections)
-    for override in overrides:
-        name, separator, value = override.partition("=")
-        section, _, field = name.strip().partition(".")
-        hints = get_type_hints(type(changed[section])) if section in changed else {}
-        if not separator or field not in hints or field == "fixed_weights":
-            raise BadConfiguration(f"--set {override}: write SECTION.FIELD=VALUE with a field of {', '.join(known_fields(sections))}")
-        changed[section] = dataclasses.replace(changed[section], **{field: _parsed(override, hints[field], value.strip())})
-    return changed
-
-
-def known_fields(sections: Mapping[str, Any]) -> list[str]:
-    """Every field that `--set` takes."""
-    return [
-        f"{section}.{field.name}"
-        for section, spec in sections.items()
-        for field in dataclasses.fields(spec)
-        if field.name != "fixed_weights"
-    ]
+    spending: SpendingSpec = field(default_factory=SpendingSpec)
 
 
 def check_sections(sections: Mapping[str, Any]) -> None:
@@ -117,8 +111,8 @@ def check_sections(sections: Mapping[str, Any]) -> None:
     """
     faults = []
     for section, spec in sections.items():
-        for field in dataclasses.fields(spec):
-            name, value = f"{section}.{field.name}", getattr(spec, field.name)
+        for known in dataclasses.fields(spec):
+            name, value = f"{section}.{known.name}", getattr(spec, known.name)
             if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
                 faults.append(f"{name} is {value:g}: it must lie in [{RANGES[name][0]:g}, {RANGES[name][1]:g}]")
     planning, quality, training = sections["planning"], sections["quality"], sections["training"]
@@ -138,8 +132,39 @@ def check_sections(sections: Mapping[str, Any]) -> None:
         faults.append("--strategy fixed needs --fixed-weights FILE")
     if planning.strategy is not Strategy.FIXED and planning.fixed_weights:
         faults.append("--fixed-weights goes with --strategy fixed only")
+    faults += [*_share_faults(planning), *_licence_faults(quality), *_limit_faults(sections["spending"])]
     if faults:
         raise BadConfiguration("\n".join(faults))
+
+
+def _share_faults(planning: PlanningSpec) -> Iterator[str]:
+    kinds = [share.kind for share in planning.kind_shares]
+    for share in planning.kind_shares:
+        if not KIND.fullmatch(share.kind):
+            yield f"planning.kind_shares: {share.kind!r} is no kind: use 1 to 64 letters, digits, '-' or '_'"
+        if not 0 <= share.share <= 1:
+            yield f"planning.kind_shares: the share of {share.kind} is {share.share:g}: it must lie in [0, 1]"
+    if len(set(kinds)) < len(kinds):
+        yield "planning.kind_shares names a kind twice"
+    if sum(share.share for share in planning.kind_shares) > 1 + 1e-9:
+        yield "planning.kind_shares sum to more than 1"
+
+
+def _licence_faults(quality: QualitySpec) -> Iterator[str]:
+    for licence in quality.allowed_licences:
+        if not licence or "*" in licence[:-1]:
+            yield f"quality.allowed_licences: {licence!r} is none: write a name, with '*' for any ending at its end only"
+
+
+def _limit_faults(spending: SpendingSpec) -> Iterator[str]:
+    roles = [limit.role for limit in spending.role_limits]
+    for limit in spending.role_limits:
+        if limit.role not in ROLES:
+            yield f"spending.role_limits: {limit.role!r} is no role: it must be one of {', '.join(ROLES)}"
+        if any(cap is not None and cap < 0 for cap in (limit.max_calls, limit.max_tokens, limit.max_cost_usd)):
+            yield f"spending.role_limits: a limit of {limit.role} is negative"
+    if len(set(roles)) < len(roles):
+        yield "spending.role_limits names a role twice"
 
 
 class _Weights(BaseModel):
@@ -176,16 +201,24 @@ def read_fixed_weights(path: Path) -> tuple[CellWeight, ...]:
 
 
 def settings_digest(settings: RunSettings, *, model_digest: str, probes_digest: str) -> str:
-    """Equal for equal requests on equal inputs, wherever the files lie."""
+    """Equal for equal requests on equal inputs, wherever the files lie.
+
+    Fields that v0.2.0 did not know are said only where they differ from their defaults, so that a run of that release keeps its id.
+    """
     said = {
         "model": model_digest,
         "probes": probes_digest,
         "seed": settings.seed,
         "num_iterations": settings.num_iterations,
         "counts": None if settings.probes else plain(settings.counts),
-        **{name: plain(getattr(settings, name)) for name in ("evaluation", "planning", "quality", "training")},
+        **{name: said for name in SECTIONS if (said := _said(name, getattr(settings, name)))},
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _said(section: str, spec: Any) -> dict[str, Any]:
+    values, defaults = plain(spec), plain(type(spec)())
+    return {name: value for name, value in values.items() if value != defaults[name] or f"{section}.{name}" not in SINCE_V0_2_0}
 
 
 def directory_digest(directory: Path) -> str:
@@ -200,15 +233,3 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _parsed(override: str, hint: Any, value: str) -> Any:
-    try:
-        if isinstance(hint, type) and issubclass(hint, StrEnum):
-            return hint(value)
-        number = hint(value)
-    except ValueError as error:
-        raise BadConfiguration(f"--set {override}: {error}") from error
-    if isinstance(number, float) and not math.isfinite(number):
-        raise BadConfiguration(f"--set {override}: must be finite")
-    return number
