@@ -93,11 +93,22 @@ class Location:
         )
 
 
-class S3Store:
-    """`ObjectStore` in a bucket, which is made where it is missing. Calls run in threads; what may pass is tried five times."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a bucket lists it. The etag changes with the content."""
 
-    def __init__(self, url: str) -> None:
+    key: str
+    num_bytes: int
+    etag: str
+
+
+class S3Store:
+    """`ObjectStore` in a bucket. Calls run in threads; what may pass is tried five times."""
+
+    def __init__(self, url: str, *, makes_bucket: bool = True) -> None:
+        """Takes a URL as `Location.parse` reads it; a bucket that is missing is made, or else an error."""
         self._location = Location.parse(url)
+        self._makes_bucket = makes_bucket
         self._where = f"bucket {self._location.bucket!r} at {self._location.endpoint}"
 
     async def __aenter__(self) -> Self:
@@ -198,6 +209,20 @@ class S3Store:
 
         return await self._call(walk)
 
+    async def listing(self) -> list[Listed]:
+        """All objects with their sizes, by key."""
+        start = self._location.prefix
+
+        def walk() -> list[Listed]:
+            found = self._client.list_objects(self._location.bucket, prefix=start, recursive=True)
+            return [
+                Listed(str(entry.object_name).removeprefix(start), int(entry.size or 0), str(entry.etag or "").strip('"'))
+                for entry in found
+                if not entry.is_dir
+            ]
+
+        return sorted(await self._call(walk), key=lambda listed: listed.key)
+
     async def delete(self, key: str) -> None:
         """See `ObjectStore`."""
         name = self._name(key)
@@ -206,6 +231,8 @@ class S3Store:
     def _see_to_bucket(self) -> None:
         # Where two rooms make it at once, one is told of a conflict, looks again and finds it.
         if not self._client.bucket_exists(self._location.bucket):
+            if not self._makes_bucket:
+                raise BadConfiguration(f"there is no {self._where}")
             self._client.make_bucket(self._location.bucket)
 
     def _name(self, key: str) -> str:

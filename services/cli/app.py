@@ -9,11 +9,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from deploy.local.stack import load_stack
-from services.cli import dead, run_app, status
+from services.cli import audit_app, dead, run_app, status
 from services.cli.asking import ask, look_up, show
 from services.cli.console import open_console
 from services.cli.generators import generators_app
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
+from services.cli.pool import pool_app
 from services.cli.record import read_report
 from services.cli.report_files import write_report
 from services.cli.report_model import to_json
@@ -31,7 +32,9 @@ app = typer.Typer(name="spiral", help=HELP, no_args_is_help=True, add_completion
 dead_app = typer.Typer(help="Events that no room could handle.", no_args_is_help=True)
 app.add_typer(dead_app, name="dead")
 app.add_typer(generators_app, name="generators")
+app.add_typer(pool_app, name="pool")
 app.command("run")(run_app.run)
+app.command("audit")(audit_app.audit)
 app.command("up")(up)
 
 INTERRUPTED, FAILED, MISCONFIGURED = 130, 1, 2

@@ -7,18 +7,17 @@ import hashlib
 import io
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shared.artifacts import Artifacts, blob_ref
 from shared.domain import ArtifactRef, ImageCategory
-from shared.errors import Rejected
+from shared.errors import NotFound, Rejected
 from shared.pool.pool_image import PoolImage
 from shared.ports import Cause
 
@@ -46,7 +45,7 @@ ROWS = pa.schema(
     ]
 )
 REFUSED = pa.schema([("original_sha256", DIGEST), ("origin", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
-_CATEGORIES = pa.array([category.value for category in ImageCategory])
+_CATEGORIES = {category.value for category in ImageCategory}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,35 @@ async def commit_batch(artifacts: Artifacts, images: Sequence[PoolImage], refuse
     metadata = {"num_images": len(images), "refused": dict(sorted(Counter(file.reason for file in refused).items()))}
     await artifacts.commit(name, files, cause=cause, metadata=metadata)
     return name
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A committed batch as its manifest names it."""
+
+    name: str
+    rows: ArtifactRef
+    refused: ArtifactRef
+    num_refused: Mapping[str, int]
+    """By reason."""
+
+
+async def find_batch(artifacts: Artifacts, name: str) -> Batch:
+    """The batch of a manifest that `Artifacts.names` listed.
+
+    Raises:
+        NotFound: it vanished.
+        Rejected: it is no batch of the pool.
+        Retryable: the store is away.
+    """
+    ref = await artifacts.find(name)
+    if ref is None:
+        raise NotFound(f"the manifest {name} vanished")
+    manifest = await artifacts.manifest(ref)
+    num_refused = manifest.metadata.get("refused")
+    if ROWS_FILE not in manifest.files or REFUSED_FILE not in manifest.files or not isinstance(num_refused, dict):
+        raise Rejected(f"the manifest {name} is no batch of the pool")
+    return Batch(name, manifest.files[ROWS_FILE], manifest.files[REFUSED_FILE], num_refused)
 
 
 def write_rows(images: Sequence[PoolImage]) -> bytes:
@@ -117,9 +145,9 @@ def read_rows(payload: bytes, where: str) -> pa.Table:
     for name in ROWS.names:
         if name != "category" and table.column(name).null_count:
             raise Rejected(f"{where}, column {name!r}: holds an empty value")
-    categories = table.column("category")
-    if not pc.all(pc.is_in(categories.drop_null(), value_set=_CATEGORIES), min_count=0).as_py():
-        raise Rejected(f"{where}, column 'category': holds a category that is none of the twelve")
+    unknown = set(table.column("category").unique().to_pylist()) - _CATEGORIES - {None}
+    if unknown:
+        raise Rejected(f"{where}, column 'category': {min(unknown)!r} is none of the twelve")
     return table
 
 
@@ -128,8 +156,8 @@ def image_of(table: pa.Table, at: int) -> PoolImage:
     row: dict[str, Any] = {name: table.column(name)[at].as_py() for name in ROWS.names}
     return PoolImage(
         image_sha256=row["image_sha256"].hex(),
-        image=_ref(row["image_sha256"], row["num_image_bytes"]),
-        thumbnail=_ref(row["thumbnail_sha256"], row["num_thumbnail_bytes"]),
+        image=blob_ref(row["image_sha256"].hex(), row["num_image_bytes"]),
+        thumbnail=blob_ref(row["thumbnail_sha256"].hex(), row["num_thumbnail_bytes"]),
         width_px=row["width_px"],
         height_px=row["height_px"],
         source=row["source"],
@@ -165,10 +193,6 @@ def read_refused(payload: bytes, where: str) -> pa.Table:
         Rejected: it is no such table; the text names `where` and the column.
     """
     return _read(payload, REFUSED, where)
-
-
-def _ref(digest: bytes, num_bytes: int) -> ArtifactRef:
-    return blob_ref(digest.hex(), num_bytes)
 
 
 def _write(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:

@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import bm25s
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +22,9 @@ class CaptionIndex:
     def __init__(self, texts: Iterable[str]) -> None:
         vocabulary: dict[str, int] = {"": 0}
         documents = [[vocabulary.setdefault(word, len(vocabulary)) for word in words_of(text)] for text in texts]
+        # It loads scipy, which a console that only counts should not wait for.
+        import bm25s
+
         index = bm25s.BM25(method="lucene")
         if documents:
             index.index((documents, vocabulary), show_progress=False)

@@ -12,10 +12,9 @@ import pyarrow as pa
 
 from shared.artifacts import Artifacts
 from shared.domain import ImageCategory
-from shared.errors import NotFound, Rejected
 from shared.images.perceptual_hash import NUM_BITS, Hashes, hamming_to_all, mirrored_hash
 from shared.in_parallel import in_parallel
-from shared.pool.batches import PREFIX, ROWS_FILE, image_of, read_rows
+from shared.pool.batches import PREFIX, ROWS_FILE, Batch, find_batch, image_of, read_rows
 from shared.pool.caption_index import score_texts
 from shared.pool.near_duplicates import near_duplicate_clusters
 from shared.pool.pool_image import Hit, PoolImage, PoolStats
@@ -64,8 +63,8 @@ class Pool:
                 self._segments = await asyncio.to_thread(with_rows, self._segments, tables)
                 self._rows |= rows
             self._batches |= frozenset(names)
-            for _, refused in batches:
-                self._refusals.update(refused)
+            for _, batch in batches:
+                self._refusals.update(batch.num_refused)
             return len(rows)
 
     def __len__(self) -> int:
@@ -132,20 +131,10 @@ class Pool:
         """A thumbnail's bytes, JPEG; raises as `Artifacts.read_bytes`."""
         return await self._artifacts.read_bytes(image.thumbnail)
 
-    def original_digests(self) -> set[bytes]:
-        """The SHA-256 of every file that was taken in, as it was brought."""
-        return {digest for segment in self._segments for digest in segment.table.column("original_sha256").to_pylist()}
-
-    async def _read_batch(self, name: str) -> tuple[pa.Table, dict[str, int]]:
-        ref = await self._artifacts.find(name)
-        if ref is None:
-            raise NotFound(f"the manifest {name} vanished")
-        manifest = await self._artifacts.manifest(ref)
-        rows, refused = manifest.files.get(ROWS_FILE), manifest.metadata.get("refused")
-        if rows is None or not isinstance(refused, dict):
-            raise Rejected(f"the manifest {name} is no batch of the pool")
-        payload = await self._artifacts.read_bytes(rows)
-        return await asyncio.to_thread(read_rows, payload, f"{name}, {ROWS_FILE}"), refused
+    async def _read_batch(self, name: str) -> tuple[pa.Table, Batch]:
+        batch = await find_batch(self._artifacts, name)
+        payload = await self._artifacts.read_bytes(batch.rows)
+        return await asyncio.to_thread(read_rows, payload, f"{name}, {ROWS_FILE}"), batch
 
 
 def _image(segments: Sequence[Segment], at: int) -> PoolImage:

@@ -29,7 +29,7 @@ class PoolImage:
     """Of the bytes that were brought."""
     page_url: str = ""
     domain: str = ""
-    """The host of `page_url`, without www."""
+    """The host of `page_url`, or of a source that is an address, without www."""
     origin: str = ""
     """The file, row or object that it came from, as the one who added it sees it."""
 

@@ -32,7 +32,7 @@ class Segment:
             [_CODES.get(category, _NO_CATEGORY) for category in self.table.column("category").to_pylist()], dtype=np.int8
         )
         columns = [self.table.column(name).to_pylist() for name in _WORD_COLUMNS]
-        self.words = CaptionIndex(" ".join(filter(None, parts)).replace("_", " ") for parts in zip(*columns, strict=True))
+        self.words = CaptionIndex(map(_words, *columns))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -56,6 +56,11 @@ def with_rows(segments: Sequence[Segment], tables: Sequence[pa.Table]) -> tuple[
         behind.insert(0, last.table)
         num_behind += len(last)
     return (*kept, Segment(behind))
+
+
+def _words(caption: str, category: str | None, source: str, domain: str, origin: str) -> str:
+    # What stands behind a question mark tells versions of a file apart.
+    return f"{caption} {category or ''} {source} {domain} {origin.partition('?')[0]}"
 
 
 def value_counts(segments: Sequence[Segment], column: str) -> dict[str, int]:

@@ -4,12 +4,17 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from bm25s.stopwords import STOPWORDS_EN
-
 _WORD = re.compile(r"[^\W_]+")
 # Chinese, Japanese and Korean are written without spaces: their runs are compared by pairs of characters.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
-_FUNCTION_WORDS = frozenset(STOPWORDS_EN) | {"from", "its", "were"}
+_FUNCTION_WORDS = frozenset(
+    word
+    for line in (
+        "a an and are as at be but by for from if in into is it its no not of on or such",
+        "that the their then there these they this to was were will with",
+    )
+    for word in line.split()
+)
 
 
 def words_of(text: str) -> Iterator[str]:

@@ -1,0 +1,112 @@
+"""A few processes that decode images side by side, so that what strangers' bytes do to a decoder they do to one process and one image."""
+
+import asyncio
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from services.cli.pool_decoder import LENGTH, caps_frame, frame, read_answer
+from services.cli.pool_sources import Unusable
+from shared.domain import RejectionReason
+from shared.errors import Retryable
+from shared.images.intake import Intake, IntakeCaps
+
+_ROOT = Path(__file__).parents[2]
+_PATIENCE_S = 60.0
+_START_PATIENCE_S = 60.0
+
+
+class Decoders:
+    """`num_processes` decoders while the block lasts; one that dies of an image, or takes too long over it, is started anew."""
+
+    def __init__(self, num_processes: int, caps: IntakeCaps, *, patience_s: float = _PATIENCE_S) -> None:
+        self.num_processes, self._caps, self._patience_s = num_processes, caps, patience_s
+        self._idle: asyncio.Queue[_Decoder] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        for decoder in await asyncio.gather(*(_start(self._caps) for _ in range(self.num_processes))):
+            self._idle.put_nowait(decoder)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        while not self._idle.empty():
+            await self._idle.get_nowait().stop()
+
+    async def take_in(self, payload: bytes) -> Intake:
+        """The pool image that a file becomes; waits for an idle decoder.
+
+        Raises:
+            Unusable: it is refused, its decoder died of it, or it took too long.
+            Retryable: no decoder can be started.
+        """
+        decoder, is_sound = await self._idle.get(), False
+        try:
+            async with asyncio.timeout(self._patience_s):
+                about, image, thumbnail = await decoder.ask(payload)
+            is_sound = True
+        except TimeoutError as error:
+            detail = f"does not decode within {self._patience_s:.0f} s"
+            raise Unusable(RejectionReason.IMAGE_UNDECODABLE.value, detail) from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise Unusable(RejectionReason.IMAGE_UNDECODABLE.value, "its decoder died of it") from error
+        finally:
+            if not is_sound:
+                await decoder.stop()
+                decoder = await _start(self._caps)
+            self._idle.put_nowait(decoder)
+        if "refused" in about:
+            raise Unusable(about["refused"], about["detail"])
+        return read_answer(about, image, thumbnail)
+
+
+class _Decoder:
+    """One process; it has one image at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, requests: asyncio.StreamWriter, answers: asyncio.StreamReader) -> None:
+        self._process, self._requests, self._answers = process, requests, answers
+
+    async def ask(self, payload: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+        """What it says of an image, and where it took it in the image and its thumbnail."""
+        self._requests.write(frame(payload))
+        await self._requests.drain()
+        about = json.loads(await self.frame())
+        return (about, b"", b"") if "refused" in about else (about, await self.frame(), await self.frame())
+
+    async def frame(self) -> bytes:
+        """The next frame that it says."""
+        (length,) = LENGTH.unpack(await self._answers.readexactly(LENGTH.size))
+        return await self._answers.readexactly(length)
+
+    async def stop(self) -> None:
+        """Ends the process."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._requests.close()
+        await self._process.wait()
+
+
+async def _start(caps: IntakeCaps) -> _Decoder:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"{__package__}.pool_decoder"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        # Decoders grumble there about what they take in all the same.
+        stderr=asyncio.subprocess.DEVNULL,
+        # Here `-m` finds the package wherever we were started.
+        cwd=_ROOT,
+        # A Ctrl-C in the terminal reaches us alone.
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    decoder = _Decoder(process, process.stdin, process.stdout)
+    try:
+        process.stdin.write(caps_frame(caps))
+        async with asyncio.timeout(_START_PATIENCE_S):
+            await decoder.frame()
+    except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+        await decoder.stop()
+        raise Retryable(f"a process that decodes images does not start (exit code {process.returncode})") from error
+    return decoder
