@@ -23,7 +23,7 @@ class ChatRequest:
     """The images of the first user message, in order."""
     schema_name: str
     schema: dict[str, Any]
-    """Empty where the request named none (then it stands in the prompt)."""
+    """From the response format, or from the last line of the prompt where the server takes none."""
     seed: int | None
     temperature: float | None
     later: tuple[tuple[str, str], ...] = ()
@@ -67,14 +67,15 @@ def chat_request(payload: bytes, headers: Mapping[str, str]) -> ChatRequest:
     others = [message for message in messages if message["role"] != "system"]
     parts = others[0]["content"]
     parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
-    schema = (body.get("response_format") or {}).get("json_schema") or {}
+    named = (body.get("response_format") or {}).get("json_schema")
+    schema = named["schema"] if named else _schema_in_prompt(system)
     return ChatRequest(
         model=body["model"],
         system=system,
         texts=tuple(part["text"] for part in parts if part["type"] == "text"),
         images=tuple(_image(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"),
-        schema_name=schema.get("name", ""),
-        schema=schema.get("schema", {}),
+        schema_name=named["name"] if named else schema.get("title", ""),
+        schema=schema,
         seed=body.get("seed"),
         temperature=body.get("temperature"),
         later=tuple((message["role"], _text(message["content"])) for message in others[1:]),
@@ -102,6 +103,11 @@ def edit_request(payload: bytes, headers: Mapping[str, str]) -> EditRequest:
         else:
             fields[str(name)] = value.decode()
     return EditRequest(fields["model"], fields["prompt"], image, int(fields["seed"]) if "seed" in fields else None, fields, headers)
+
+
+def _schema_in_prompt(system: str) -> dict[str, Any]:
+    last = system.rpartition("\n")[2]
+    return json.loads(last) if last.startswith("{") else {}
 
 
 def _image(url: str) -> bytes:

@@ -1,0 +1,66 @@
+"""Embeddings: vectors of texts, in batches that are kept as a whole."""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Sequence
+from functools import partial
+
+import openai
+
+from shared.errors import Rejected
+from shared.in_parallel import in_parallel
+from shared.llm.chat_body import cost
+from shared.llm.exchange import Order
+from shared.llm.models_file import ModelChoice
+from shared.llm.paid_replies import PaidReplies, Till
+from shared.llm.port import InvalidReply
+from shared.llm.reply_cache import Kept
+from shared.llm.roles import Role
+from shared.llm.wire_replies import Embeddings
+
+_BATCH_SIZE = 64
+_NUM_PARALLEL = 8
+_TOKENS_PER_TEXT = 8
+_FLOAT = "f"
+
+Vectors = list[list[float]]
+
+
+async def embed(replies: PaidReplies, texts: Sequence[str], run_id: str) -> Vectors:
+    """See `LanguageModels.embed`; values have the precision of 32 bits, whether kept or new."""
+    choice = replies.choice(Role.EMBED)
+    if not all(texts):
+        raise Rejected("an empty text has no embedding: leave it out")
+    batches = [tuple(texts[start : start + _BATCH_SIZE]) for start in range(0, len(texts), _BATCH_SIZE)]
+    embedded = await in_parallel(partial(_embedded, replies, choice, run_id), batches, limit=_NUM_PARALLEL)
+    return [vector for batch in embedded for vector in batch]
+
+
+async def _embedded(replies: PaidReplies, choice: ModelChoice, run_id: str, texts: tuple[str, ...]) -> Vectors:
+    digest = hashlib.sha256(json.dumps(["embed", choice.model, texts]).encode()).hexdigest()
+    num_input_tokens = sum(len(text.encode()) + _TOKENS_PER_TEXT for text in texts)
+
+    async def fetch(till: Till) -> Kept:
+        order = Order(Role.EMBED, choice, cost(choice, num_input_tokens, 0), partial(_send, model=choice.model, texts=texts), Embeddings)
+        rows = sorted((await till.get(order)).data, key=lambda row: row.index)
+        sizes = {len(row.embedding) for row in rows}
+        if [row.index for row in rows] != list(range(len(texts))) or len(sizes) != 1:
+            detail = f"{len(texts)} texts got {len(rows)} vectors of {sorted(sizes)} numbers"
+            raise InvalidReply(Role.EMBED, choice.model, "schema", detail, till.paid.spend(Role.EMBED.value))
+        flat = array(_FLOAT, [value for row in rows for value in row.embedding])
+        return Kept(choice.model, blob=flat.tobytes())
+
+    paid = await replies.reply(digest, role=Role.EMBED, run_id=run_id, choice=choice, fetch=fetch)
+    return _vectors(paid.kept.blob, len(texts))
+
+
+def _vectors(blob: bytes, num: int) -> Vectors:
+    flat: array[float] = array(_FLOAT, blob)
+    size = len(flat) // num
+    return [flat[start : start + size].tolist() for start in range(0, len(flat), size)]
+
+
+async def _send(client: openai.AsyncOpenAI, *, model: str, texts: tuple[str, ...]) -> bytes:
+    response = await client.embeddings.with_raw_response.create(model=model, input=list(texts), encoding_format="float")
+    return bytes(response.content)
