@@ -193,3 +193,5 @@ def _as_httpx_errors() -> Iterator[None]:
         raise httpx2.NetworkError(str(error)) from error
     except httpcore2.ProtocolError as error:
         raise httpx2.ProtocolError(str(error)) from error
+    except httpcore2.UnsupportedProtocol as error:
+        raise httpx2.UnsupportedProtocol(str(error)) from error

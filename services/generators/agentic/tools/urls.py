@@ -75,9 +75,11 @@ def check_url(text: str, *, allowed_ports: frozenset[int]) -> CheckedUrl:
 
 
 def _host_and_port(authority: str, default: int) -> tuple[str, int]:
-    host, colon, port = authority.rpartition(":")
-    if not colon or port.endswith("]"):
+    end = authority.rfind("]") + 1
+    host, colon, port = authority[end:].rpartition(":")
+    if not colon:
         return authority, default
+    host = authority[:end] + host
     if not port:
         return host, default
     if not (port.isascii() and port.isdigit()) or port.startswith("0") or int(port) > 65535:
@@ -90,6 +92,9 @@ def _host(text: str) -> tuple[str, Address | None]:
         return _bracketed(text)
     if unicodedata.normalize("NFKC", text).casefold() != text.casefold():
         raise Refused(RefusalReason.ODD_HOST, f"{text!r} reads as {unicodedata.normalize('NFKC', text)!r}")
+    # U+3002 is a dot to those who know internationalised names; digits of other scripts are digits to some.
+    if any(char == "\u3002" or (char.isdecimal() and not char.isascii()) for char in text):
+        raise Refused(RefusalReason.ODD_HOST, f"{text!r} holds dots or digits of another script")
     try:
         name = text.lower() if text.isascii() else idna.encode(text.lower()).decode("ascii")
     except idna.IDNAError as error:
@@ -98,7 +103,7 @@ def _host(text: str) -> tuple[str, Address | None]:
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         return _dotted(name)
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(name) > 253 or labels[-1][:1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):
         raise Refused(RefusalReason.ODD_HOST, f"{text!r} is no host name")
     if len(labels) == 1 or labels[-1] in _LOCAL_SUFFIXES:
         raise Refused(RefusalReason.LOCAL_NAME, f"{name} is a name of a local network")
