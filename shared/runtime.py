@@ -120,7 +120,7 @@ async def _live(room: Room, settings: S, build: Build[S], stop: asyncio.Event) -
             grpc_address=lambda: presence.grpc_address,
         )
         service = await stack.enter_async_context(build(ports, settings))
-        rows = _rows_of(room, service)
+        rows = [] if service.is_idle else _rows_of(room, service)
 
         server = RpcServer(service.servicers, host=settings.grpc_host, port=settings.grpc_port, deadline_s=settings.grpc_deadline_s)
         port = await server.start()

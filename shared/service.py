@@ -65,6 +65,8 @@ class Service:
     """Runs first when the room drains, whoever asked for it."""
     kind: str | None = None
     """Generators: the kind whose leases it takes."""
+    is_idle: bool = False
+    """It lacks something that it can't do without, so it takes no events; it stays healthy and says what it lacks in its activity."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     """Coroutines that live as long as the service; one that fails ends the room."""
 
