@@ -1,95 +1,56 @@
-"""The checks of a candidate, in order: cheapest first, and the first that refuses names the reason.
+"""The checks of a candidate that need nobody's judgement, in order: cheapest first, and the first that refuses names the reason.
 
-Each is a pure function of the candidate's evidence and of what is known already. What is expensive to prepare (parsed scene, decoded
-image, fingerprint) is prepared when a check first asks for it, and once.
+Each is a pure function of the candidate's evidence and of what is known already. Candidates whose answer no scene proves are judged after
+these, see `judgement.py`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Protocol
 
 from services.quality.derivation import Underivable, derive, foreign_word, label_matches
-from services.quality.fingerprint_index import FingerprintIndex
-from services.quality.fingerprints import Fingerprint, fingerprint
-from services.quality.scene_description import SceneDescription, SceneUnreadable, parse_scene
+from services.quality.evidence import Evidence
+from services.quality.fingerprints import Fingerprint
+from services.quality.firewall import Firewall
+from services.quality.provenance import ProvenanceUnreadable
+from services.quality.refusal import Refusal
+from services.quality.scene_description import SceneDescription, SceneUnreadable
+from services.quality.sources import check_licence
 from shared.answers import check_reference
-from shared.domain import Candidate, Cell, RejectionReason
-from shared.images.decoding import DecodedImage, ImageRefused, check_size, decode_image
+from shared.domain import RejectionReason
+from shared.images.decoding import DecodedImage, ImageRefused, check_size
 
 MAX_QUESTION_CHARS = 2000
 MAX_ANSWER_CHARS = 500
-MAX_DETAIL_CHARS = 200
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a candidate is refused; `detail` says to people what the check saw."""
+class Earlier(Protocol):
+    """What was reviewed before: `FingerprintIndex`, or a lease's view of its run's."""
 
-    reason: RejectionReason
-    detail: str
+    def exact(self, fingerprint: Fingerprint) -> str | None:
+        """Who left the same pixels, question, choices and answer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """The largest image that is looked at."""
-
-    max_image_bytes: int
-    max_image_pixels: int
+    def near(self, fingerprint: Fingerprint, image: DecodedImage | None = None) -> str | None:
+        """Who left a copy or near-copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a candidate may not repeat. `firewall` holds probes and exam, `earlier` what was reviewed before."""
+    """What a candidate may not repeat: `firewall` holds probes and exam, `benchmarks` what was registered besides."""
 
-    firewall: FingerprintIndex
-    earlier: Sequence[FingerprintIndex]
-
-
-class Evidence:
-    """A candidate with what the checks read off it."""
-
-    def __init__(self, candidate: Candidate, cell: Cell, caps: Caps) -> None:
-        """Takes the candidate, the cell that was asked for, and the caps on images."""
-        self.candidate = candidate
-        self.cell = cell
-        self.caps = caps
-
-    @cached_property
-    def scene(self) -> SceneDescription | SceneUnreadable:
-        """The parsed scene description, or why there is none."""
-        try:
-            return parse_scene(self.candidate.scene)
-        except SceneUnreadable as error:
-            return error
-
-    @cached_property
-    def image(self) -> DecodedImage | ImageRefused:
-        """The decoded image, or why it is refused."""
-        try:
-            return decode_image(self.candidate.image, max_bytes=self.caps.max_image_bytes, max_pixels=self.caps.max_image_pixels)
-        except ImageRefused as error:
-            return error
-
-    @cached_property
-    def fingerprint(self) -> Fingerprint:
-        """The fingerprint of question and image.
-
-        Raises:
-            ImageRefused: there is no image to take it of.
-        """
-        if isinstance(self.image, ImageRefused):
-            raise self.image
-        candidate = self.candidate
-        return fingerprint(self.image, candidate.question, candidate.cell.question_type, candidate.choices, candidate.answer)
+    firewall: Firewall
+    earlier: Sequence[Earlier]
+    benchmarks: Sequence[Firewall] = ()
 
 
-Check = Callable[[Evidence, Known], Refusal | None]
+Check = Callable[[Evidence], Refusal | None]
+Comparison = Callable[[Fingerprint, DecodedImage | None, Known], Refusal | None]
 
 
-def has_shape(evidence: Evidence, known: Known) -> Refusal | None:
+def has_shape(evidence: Evidence) -> Refusal | None:
     """Every field is there and of the shape that the question type asks for."""
     candidate = evidence.candidate
     fault = check_reference(
@@ -108,18 +69,18 @@ def has_shape(evidence: Evidence, known: Known) -> Refusal | None:
     return Refusal(RejectionReason.SCHEMA, fault) if fault else None
 
 
-def is_of_cell(evidence: Evidence, known: Known) -> Refusal | None:
+def is_of_cell(evidence: Evidence) -> Refusal | None:
     """Category and question type are those asked for, by the candidate's own claim and by its scene."""
     claimed, wanted = evidence.candidate.cell, evidence.cell
     if claimed != wanted:
         return Refusal(RejectionReason.WRONG_CELL, f"{claimed} was made where {wanted} was asked for")
-    scene = evidence.scene
+    scene = evidence.scene if evidence.is_proven else None
     if isinstance(scene, SceneDescription) and scene.category is not wanted.category:
         return Refusal(RejectionReason.WRONG_CELL, f"the scene is {scene.category.value} where {wanted.category.value} was asked for")
     return None
 
 
-def is_small_enough(evidence: Evidence, known: Known) -> Refusal | None:
+def is_small_enough(evidence: Evidence) -> Refusal | None:
     """The image's header names an allowed format and a size within the caps; no pixel is unpacked."""
     try:
         check_size(evidence.candidate.image, max_bytes=evidence.caps.max_image_bytes, max_pixels=evidence.caps.max_image_pixels)
@@ -128,9 +89,34 @@ def is_small_enough(evidence: Evidence, known: Known) -> Refusal | None:
     return None
 
 
-def has_right_answer(evidence: Evidence, known: Known) -> Refusal | None:
+def can_be_verified(evidence: Evidence) -> Refusal | None:
+    """Where no scene proves the answer, the provenance names source and asker, and enough other models could solve it blindly."""
+    terms, provenance = evidence.terms, evidence.provenance
+    if evidence.is_proven:
+        return None
+    if terms.lacking:
+        return Refusal(RejectionReason.UNVERIFIABLE, f"no scene proves the answer, and nobody is there to judge it: {terms.lacking}")
+    if isinstance(provenance, ProvenanceUnreadable):
+        return Refusal(RejectionReason.SCHEMA, str(provenance))
+    others = [solver for solver in terms.solvers if not provenance.is_asker(solver)]
+    if len(others) < terms.num_solvers:
+        told = f"{len(others)} models beside {provenance.asker}, which asked, could solve it blindly, and {terms.num_solvers} must"
+        return Refusal(RejectionReason.UNVERIFIABLE, f"{told}: name more for the role verify in the file of SPIRAL_MODELS_FILE")
+    return None
+
+
+def has_licence(evidence: Evidence) -> Refusal | None:
+    """The source of a found image states a licence, and one that the run allows."""
+    if evidence.is_proven or isinstance(evidence.provenance, ProvenanceUnreadable):
+        return None
+    return check_licence(evidence.provenance.source.licence, evidence.terms.allowed_licences)
+
+
+def has_right_answer(evidence: Evidence) -> Refusal | None:
     """The answer, derived again from the scene, is the label, and the scene's query is what the question asks."""
     candidate, scene = evidence.candidate, evidence.scene
+    if not evidence.is_proven:
+        return None
     if isinstance(scene, SceneUnreadable):
         return Refusal(RejectionReason.UNVERIFIABLE, str(scene))
     try:
@@ -146,36 +132,59 @@ def has_right_answer(evidence: Evidence, known: Known) -> Refusal | None:
     return None
 
 
-def decodes(evidence: Evidence, known: Known) -> Refusal | None:
+def decodes(evidence: Evidence) -> Refusal | None:
     """The image is whole, still and decodes."""
     image = evidence.image
     return Refusal(image.reason, image.detail) if isinstance(image, ImageRefused) else None
 
 
-def is_new(evidence: Evidence, known: Known) -> Refusal | None:
+def is_new(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
     """Nobody made the same pixels, question, choices and answer before."""
-    other = next((found for index in known.earlier if (found := index.exact(evidence.fingerprint))), None)
+    other = next((found for earlier in known.earlier if (found := earlier.exact(mark))), None)
     return Refusal(RejectionReason.EXACT_DUPLICATE, f"the same as {other}") if other else None
 
 
-def is_no_probe(evidence: Evidence, known: Known) -> Refusal | None:
+def is_no_probe(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
     """It is no copy or near-copy of a probe or an exam item."""
-    other = known.firewall.near(evidence.fingerprint)
-    return Refusal(RejectionReason.PROBE_LEAK, f"a copy of {other}") if other else None
+    leak = known.firewall.leak(mark, image)
+    return Refusal(RejectionReason.PROBE_LEAK, leak.detail) if leak else None
 
 
-def is_different(evidence: Evidence, known: Known) -> Refusal | None:
+def is_no_benchmark(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
+    """It is no copy or near-copy of an item of a registered benchmark."""
+    leak = next((found for benchmark in known.benchmarks if (found := benchmark.leak(mark, image))), None)
+    return Refusal(RejectionReason.BENCHMARK_LEAK, leak.detail) if leak else None
+
+
+def is_different(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
     """It is no near-copy of an earlier candidate, image and question judged together."""
-    other = next((found for index in known.earlier if (found := index.near(evidence.fingerprint))), None)
+    other = next((found for earlier in known.earlier if (found := earlier.near(mark, image))), None)
     return Refusal(RejectionReason.NEAR_DUPLICATE, f"a near-copy of {other}") if other else None
 
 
-CHECKS: tuple[Check, ...] = (has_shape, is_of_cell, is_small_enough, has_right_answer, decodes, is_new, is_no_probe, is_different)
+CHECKS: tuple[Check, ...] = (has_shape, is_of_cell, is_small_enough, can_be_verified, has_right_answer, has_licence, decodes)
+"""Of a candidate by itself; a fingerprint can be taken of what passes."""
+COMPARISONS: tuple[Comparison, ...] = (is_new, is_no_probe, is_no_benchmark, is_different)
+"""Of its fingerprint with what is known."""
+
+
+def inspect(evidence: Evidence) -> Refusal | None:
+    """The first refusal of a candidate by itself, or None where every check passes."""
+    return _first(check(evidence) for check in CHECKS)
+
+
+def compare(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
+    """The first refusal of what passed `inspect`, or None where every comparison passes; without the image, crops may be overlooked."""
+    return _first(comparison(mark, image, known) for comparison in COMPARISONS)
 
 
 def refuse(evidence: Evidence, known: Known) -> Refusal | None:
-    """The first refusal, or None where every check passes."""
-    refusal = next((found for check in CHECKS if (found := check(evidence, known))), None)
-    if refusal is not None and len(refusal.detail) > MAX_DETAIL_CHARS:
-        return Refusal(refusal.reason, f"{refusal.detail[: MAX_DETAIL_CHARS - 1]}…")
-    return refusal
+    """The first refusal by any check, or None where all pass."""
+    refusal = inspect(evidence)
+    image = None if isinstance(evidence.image, ImageRefused) else evidence.image
+    return refusal or compare(evidence.fingerprint, image, known)
+
+
+def _first(outcomes: Iterable[Refusal | None]) -> Refusal | None:
+    refusal = next(filter(None, outcomes), None)
+    return refusal.in_short() if refusal else None

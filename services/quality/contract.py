@@ -5,6 +5,9 @@ from shared.domain import Lease
 from shared.errors import Rejected
 from shared.run_spec import QualitySpec
 
+MIN_BLIND_SOLVERS = 2
+"""One model that agrees with another is no second opinion on a label that the other wrote."""
+
 
 def check_lease_id(run_id: str, iteration: int, lease: Lease) -> None:
     """Refuses a lease whose id is not that of its run, iteration, cell and ordinal: earlier leases are found by it.
@@ -26,6 +29,11 @@ def check_quality(spec: QualitySpec, confidence: float = 0.5) -> Window:
     for name in ("num_rollouts", "max_image_bytes", "max_image_pixels"):
         if getattr(spec, name) < 1:
             raise Rejected(f"quality.{name} is {getattr(spec, name)}; it must be at least 1")
+    if spec.num_blind_solvers < MIN_BLIND_SOLVERS:
+        raise Rejected(f"quality.num_blind_solvers is {spec.num_blind_solvers}; it must be at least {MIN_BLIND_SOLVERS}")
+    for name in ("max_domain_share", "max_image_share"):
+        if not 0 < getattr(spec, name) <= 1:
+            raise Rejected(f"quality.{name} is {getattr(spec, name)}; it must lie in (0, 1]")
     try:
         return Window(spec.pass_rate_low, spec.pass_rate_high, confidence)
     except ValueError as error:

@@ -6,7 +6,7 @@ from typing import Any
 from services.quality.records import FINGERPRINTS_FILE, SAMPLES_FILE, announcement, read_marks
 from services.quality.sealing import ReviewedLease, Sealed
 from shared.artifacts import Artifacts
-from shared.domain import ArtifactRef, ModelVersion
+from shared.domain import ArtifactRef, Cell, ModelVersion
 from shared.errors import NotFound
 from shared.events import DatasetReady, PlanClosed
 from shared.tables import read_samples
@@ -46,6 +46,7 @@ def dataset_metadata(event: PlanClosed, lease_ids: Sequence[str], sealed: Sealed
         "base_model": to_json(event.base_model),
         "replay_datasets": [to_json(ref) for ref in earlier],
         "replay_share": event.replay_share,
+        "held_back": [to_json(cell) for cell in event.held_back],
     }
 
 
@@ -62,4 +63,5 @@ async def dataset_announcement(artifacts: Artifacts, dataset: ArtifactRef) -> Da
         num_samples=told["num_samples"],
         replay_datasets=tuple(from_json(ArtifactRef, ref) for ref in told["replay_datasets"]),
         replay_share=told["replay_share"],
+        held_back=tuple(from_json(Cell, cell) for cell in told.get("held_back", ())),
     )

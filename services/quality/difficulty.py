@@ -33,6 +33,8 @@ class Rollouts:
     num_rollouts: int
     num_correct: int
     majority_answer: str = ""
+    majority_share: float = 0.0
+    """Of all rollouts, those that gave the most frequent answer."""
 
     @property
     def pass_rate(self) -> float:
@@ -48,6 +50,11 @@ def probability_below(rollouts: Rollouts, pass_rate: float) -> float:
         math.comb(trials, solved) * pass_rate**solved * (1 - pass_rate) ** (trials - solved)
         for solved in range(rollouts.num_correct + 1, trials + 1)
     )
+
+
+def is_against(rollouts: Rollouts, num_required: int) -> bool:
+    """Whether every rollout came to one and the same answer that is not the label: it may be the label that is wrong."""
+    return rollouts.num_rollouts >= num_required and rollouts.num_correct == 0 and rollouts.majority_share == 1.0
 
 
 def outside(rollouts: Rollouts, window: Window) -> RejectionReason | None:

@@ -47,7 +47,7 @@ class PassRates:
             request.questions.extend(to_wire(_question(candidate)) for candidate in part)  # type: ignore[misc]
             try:
                 async for answer in self._evaluator.SampleAnswers(request, timeout=self._timeout_s):
-                    rollouts[answer.question_id] = Rollouts(answer.num_rollouts, answer.num_correct, answer.majority_answer)
+                    rollouts[answer.question_id] = _rollouts(answer)
             except grpc.aio.AioRpcError as error:
                 raise translated(error) from error
         missing = [candidate.candidate_id for candidate in candidates if candidate.candidate_id not in rollouts]
@@ -60,6 +60,10 @@ def rollout_seed(run_seed: int, lease_id: str, turn: int, part: int) -> int:
     """The seed of one request, below 2^63."""
     digest = hashlib.sha256(f"{run_seed}/{lease_id}/rollouts/{turn}/{part}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _rollouts(answer: evaluator_pb2.SampleAnswersResponse) -> Rollouts:
+    return Rollouts(answer.num_rollouts, answer.num_correct, answer.majority_answer, answer.majority_share)
 
 
 def _question(candidate: Candidate) -> Question:

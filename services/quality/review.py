@@ -1,74 +1,126 @@
-"""Reviewing a lease: one verdict a candidate, in order, the same however often it is done.
+"""From checks, judgements and pass rates to the verdicts of one lease. Pure: whoever drives it judges and asks what it says, no more.
 
-First every candidate is screened by the pure checks. Then those that passed are accepted in order until the lease has what it wanted;
-where the cell is reinforced, the policy is asked about as many as are needed, and no more.
+Candidates come up in their order, and the first that pass are accepted. What costs something is wanted only of candidates that passed
+everything before, and only of as many as the lease has places left.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
-from services.quality.checks import Caps, Evidence, Known, Refusal, refuse
-from services.quality.difficulty import Rollouts, Window, outside
-from services.quality.fingerprint_index import FingerprintIndex
-from services.quality.fingerprints import Fingerprint
-from shared.domain import Candidate, Lease, Recipe, RejectionReason, Verdict
+from services.quality.checks import Known, compare
+from services.quality.difficulty import Rollouts, Window, is_against, outside
+from services.quality.judgement import Solution
+from services.quality.refusal import Refusal
+from services.quality.screening import Screened
+from services.quality.sources import Representation, Shares, SourceMark
+from shared.domain import Candidate, Lease, Recipe, RejectionReason, Spend, Verdict
 
 MIN_ASKED = 8
 """The policy is asked about at least so many at once, as far as there are: single questions waste its batches."""
 
+_OVER_QUOTA = Refusal(RejectionReason.OVER_QUOTA, "the lease had what it wanted")
+
 
 @dataclass(frozen=True, slots=True)
-class Screened:
-    """A candidate after the pure checks; the fingerprint is there where none refused."""
+class Standards:
+    """What a run asks of a lease's candidates."""
+
+    window: Window
+    num_rollouts: int
+    shares: Shares
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of judging a candidate whose answer no scene proves."""
+
+    refusal: Refusal | None
+    solutions: tuple[Solution, ...] = ()
+    """Of those who solved it blindly, as far as it came to that."""
+    spent: tuple[Spend, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """A candidate whose label others unanimously contradict."""
 
     candidate: Candidate
-    refusal: Refusal | None
-    fingerprint: Fingerprint | None
-
-
-def screen(candidates: Sequence[Candidate], lease: Lease, caps: Caps, known: Known) -> tuple[Screened, ...]:
-    """Applies the pure checks; a candidate that passes may not be repeated by a later one."""
-    passed = FingerprintIndex()
-    known = Known(known.firewall, (*known.earlier, passed))
-    ids: set[str] = set()
-    screened = []
-    for candidate in candidates:
-        evidence = Evidence(candidate, lease.cell, caps)
-        refusal = refuse(evidence, known)
-        if refusal is None and candidate.candidate_id in ids:
-            refusal = Refusal(RejectionReason.SCHEMA, "its candidate_id was given to another candidate")
-        mark = None if refusal else evidence.fingerprint
-        if mark is not None:
-            passed.add(candidate.candidate_id, mark)
-            ids.add(candidate.candidate_id)
-        screened.append(Screened(candidate, refusal, mark))
-    return tuple(screened)
+    answers: tuple[tuple[str, str], ...]
+    """Who answered, and what."""
 
 
 class LeaseReview:
-    """The verdicts of one lease in the making: ask `to_ask()` until it is empty, then read `verdicts()`."""
+    """The verdicts of one lease in the making.
 
-    def __init__(self, screened: Sequence[Screened], lease: Lease, window: Window) -> None:
+    Judge `to_judge()` and hand in what came of it; where it is empty, ask the policy about `to_ask()`; where both are, all is settled.
+    """
+
+    def __init__(self, screened: Sequence[Screened], lease: Lease, standards: Standards, represented: Representation) -> None:
+        """Takes the screened candidates, and the sources of what other leases of the iteration brought; more may join these meanwhile."""
         self._screened = screened
-        self._window = window
+        self._lease = lease
+        self._standards = standards
+        self._represented = represented
         self._num_open = lease.num_wanted
         self._verdicts: dict[int, Verdict] = {}
+        self._judged: dict[int, Judged] = {}
+        self._doubted: list[Doubted] = []
         self._waiting: list[int] = []
         for at, each in enumerate(screened):
             if each.refusal is not None:
-                self._refuse(at, each.refusal.reason, each.refusal.detail)
+                self._refuse(at, each.refusal)
             else:
                 self._waiting.append(at)
-        if lease.recipe is Recipe.TEACH:
-            # The label is verified by now, and that is what teaching needs.
-            while self._waiting and self._num_open:
-                self._accept(self._waiting.pop(0), None)
+        self._teach()
+
+    def to_judge(self) -> list[Screened]:
+        """The candidates that have to be judged next: those without a proof among the next that there are places for.
+
+        One whose source has its share already is refused here, before it costs anything; one that would exceed it together with others that
+        are under way waits for them.
+        """
+        batch: list[Screened] = []
+        accepted = self._accepted_sources()
+        coming: list[SourceMark] = []
+        num_coming = 0
+        for at in tuple(self._waiting):
+            each = self._screened[at]
+            if num_coming == self._num_open:
+                break
+            if not self._is_sure(at):
+                if refusal := self._share_fault(each, accepted):
+                    self._waiting.remove(at)
+                    self._refuse(at, refusal)
+                    continue
+                if self._share_fault(each, [*accepted, *coming]):
+                    break
+                batch.append(each)
+            num_coming += 1
+            coming += [each.source] if each.source else []
+        return batch
+
+    def judged(self, outcomes: Mapping[str, Judged]) -> None:
+        """Takes what came of judging candidates of `to_judge()`, by candidate id."""
+        for at in tuple(self._waiting):
+            each = self._screened[at]
+            outcome = outcomes.get(each.candidate.candidate_id)
+            if outcome is None:
+                continue
+            self._judged[at] = outcome
+            if outcome.refusal is not None:
+                self._waiting.remove(at)
+                self._refuse(at, outcome.refusal)
+            if outcome.refusal is not None and outcome.refusal.reason is RejectionReason.QUARANTINED:
+                self._doubted.append(Doubted(each.candidate, tuple((found.model, found.answered) for found in outcome.solutions)))
+        self._teach()
 
     def to_ask(self) -> list[Candidate]:
-        """The candidates whose rollouts are needed next; none where every verdict is settled."""
-        if not self._num_open:
+        """The candidates whose rollouts are needed next."""
+        if not self._num_open or self._lease.recipe is Recipe.TEACH:
             return []
-        return [self._screened[at].candidate for at in self._waiting[: max(self._num_open, MIN_ASKED)]]
+        sure = list(takewhile(self._is_sure, self._waiting))
+        return [self._screened[at].candidate for at in sure[: max(self._num_open, MIN_ASKED)]]
 
     def answer(self, rollouts: Mapping[str, Rollouts]) -> None:
         """Decides on the candidates of `to_ask()`, in order.
@@ -79,31 +131,95 @@ class LeaseReview:
         Raises:
             KeyError: one of them is missing.
         """
-        asked = [self._waiting.pop(0) for _ in self.to_ask()]
-        for at in asked:
-            seen = rollouts[self._screened[at].candidate.candidate_id]
-            if not seen.num_rollouts:
-                self._refuse(at, RejectionReason.IMAGE_UNDECODABLE, "the policy can't read the image")
-                continue
-            reason = outside(seen, self._window)
-            if reason is not None:
-                self._refuse(at, reason, _told(seen, self._window), seen.pass_rate)
+        for at in [self._waiting.pop(0) for _ in self.to_ask()]:
+            each = self._screened[at]
+            seen = rollouts[each.candidate.candidate_id]
+            refusal = self._rollouts_fault(each, seen)
+            if refusal is not None:
+                self._refuse(at, refusal, seen.pass_rate if seen.num_rollouts else None)
             elif self._num_open:
                 self._accept(at, seen.pass_rate)
             else:
-                self._refuse(at, RejectionReason.OVER_QUOTA, "the lease had what it wanted", seen.pass_rate)
+                self._refuse(at, _OVER_QUOTA, seen.pass_rate)
+
+    def withdraw(self, known: Known, represented: Representation) -> int:
+        """Refuses after all what repeats, or with its source exceeds, what others had accepted meanwhile; says how many that were.
+
+        Their places are open again, so there may be more to judge and to ask.
+        """
+        self._represented = represented
+        num_before = self._num_open
+        sources: list[SourceMark] = []
+        for at in self._accepted():
+            each, verdict = self._screened[at], self._verdicts[at]
+            refusal = (compare(each.fingerprint, each.image, known) if each.fingerprint else None) or self._share_fault(each, sources)
+            if refusal is not None:
+                self._refuse(at, refusal, verdict.pass_rate)
+                self._num_open += 1
+            elif each.source:
+                sources.append(each.source)
+        self._teach()
+        return self._num_open - num_before
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict a candidate, in order."""
-        over = (RejectionReason.OVER_QUOTA, "the lease had what it wanted")
+        over = (_OVER_QUOTA.reason, _OVER_QUOTA.detail)
         return tuple(self._verdicts.get(at) or Verdict(each.candidate.candidate_id, False, *over) for at, each in enumerate(self._screened))
 
-    def _accept(self, at: int, pass_rate: float | None) -> None:
-        self._num_open -= 1
-        self._verdicts[at] = Verdict(self._screened[at].candidate.candidate_id, True, None, "", pass_rate)
+    @property
+    def screened(self) -> Sequence[Screened]:
+        """The candidates, in order."""
+        return self._screened
 
-    def _refuse(self, at: int, reason: RejectionReason, detail: str, pass_rate: float | None = None) -> None:
-        self._verdicts[at] = Verdict(self._screened[at].candidate.candidate_id, False, reason, detail, pass_rate)
+    @property
+    def doubted(self) -> Sequence[Doubted]:
+        """What was quarantined, with the answers that contradict the label."""
+        return self._doubted
+
+    @property
+    def spent(self) -> tuple[Spend, ...]:
+        """What judging cost, a part for each judged candidate and role."""
+        return tuple(part for at in sorted(self._judged) for part in self._judged[at].spent)
+
+    def _teach(self) -> None:
+        """Where a cell is taught, a sure label is all that is asked."""
+        while self._lease.recipe is Recipe.TEACH and self._waiting and self._num_open and self._is_sure(self._waiting[0]):
+            self._accept(self._waiting.pop(0), None)
+
+    def _is_sure(self, at: int) -> bool:
+        return self._screened[at].is_proven or at in self._judged
+
+    def _accepted(self) -> list[int]:
+        return sorted(at for at, verdict in self._verdicts.items() if verdict.accepted)
+
+    def _accepted_sources(self) -> list[SourceMark]:
+        return [source for at in self._accepted() if (source := self._screened[at].source)]
+
+    def _share_fault(self, each: Screened, beside: Sequence[SourceMark]) -> Refusal | None:
+        return self._represented.check(each.source, self._standards.shares, beside=beside) if each.source else None
+
+    def _rollouts_fault(self, each: Screened, seen: Rollouts) -> Refusal | None:
+        if not seen.num_rollouts:
+            return Refusal(RejectionReason.IMAGE_UNDECODABLE, "the policy can't read the image")
+        reason = outside(seen, self._standards.window)
+        if reason is RejectionReason.TOO_HARD and not each.is_proven and is_against(seen, self._standards.num_rollouts):
+            self._doubted.append(Doubted(each.candidate, ((self._lease.base_model.model_id, seen.majority_answer),)))
+            told = f"all {seen.num_rollouts} rollouts of the policy say {seen.majority_answer[:60]!r}"
+            return Refusal(RejectionReason.QUARANTINED, f"the label is {each.candidate.answer[:60]!r}, and {told}")
+        return Refusal(reason, _told(seen, self._standards.window)) if reason else None
+
+    def _accept(self, at: int, pass_rate: float | None) -> None:
+        each = self._screened[at]
+        if refusal := self._share_fault(each, self._accepted_sources()):
+            self._refuse(at, refusal, pass_rate)
+            return
+        self._num_open -= 1
+        agreed = ", ".join(found.model for found in self._judged[at].solutions) if at in self._judged else ""
+        self._verdicts[at] = Verdict(each.candidate.candidate_id, True, None, f"agreed by {agreed}" if agreed else "", pass_rate)
+
+    def _refuse(self, at: int, refusal: Refusal, pass_rate: float | None = None) -> None:
+        short = refusal.in_short()
+        self._verdicts[at] = Verdict(self._screened[at].candidate.candidate_id, False, short.reason, short.detail, pass_rate)
 
 
 def _told(rollouts: Rollouts, window: Window) -> str:

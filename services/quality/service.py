@@ -2,68 +2,59 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import grpc.aio
-from spiral.v1 import quality_pb2, quality_pb2_grpc
+from spiral.v1 import quality_pb2_grpc
 
-from services.quality.checks import Caps
-from services.quality.contract import check_lease_id, check_quality, iteration_of
+from services.quality.content_screen import ContentScreen, PersonalDataScreen
+from services.quality.contract import check_lease_id, check_quality
+from services.quality.dataset_card import dataset_card
 from services.quality.datasets import CARD_FILE, dataset_announcement, dataset_metadata, reviewed_lease
+from services.quality.judges import Judges
 from services.quality.known_samples import KnownSamples
 from services.quality.pass_rates import PassRates
-from services.quality.records import (
-    FINGERPRINTS_FILE,
-    SAMPLES_FILE,
-    VERDICTS_FILE,
-    accepted_samples,
-    announcement,
-    marks_of,
-    metadata_of,
-    review_name,
-    write_marks,
-    write_verdicts,
-)
-from services.quality.review import LeaseReview, Screened, screen
-from services.quality.sealing import dataset_card, dataset_name, seal
+from services.quality.records import SAMPLES_FILE, announcement, review_name
+from services.quality.reviewing import UNREADABLE, Reviewing
+from services.quality.screen_service import open_screen_service
+from services.quality.sealing import dataset_name, seal
+from services.quality.servicer import QualityServicer
 from services.quality.settings import QualitySettings
 from shared.catalogue import Room
-from shared.domain import ArtifactRef, Candidate, Lease, Verdict
-from shared.errors import NotFound, Rejected
+from shared.domain import ArtifactRef
+from shared.errors import Rejected
 from shared.events import CandidatesGenerated, Event, MixturePlanned, PlanClosed
 from shared.in_parallel import in_parallel
+from shared.llm.models_file import read_models_file
+from shared.llm.opening import open_models
+from shared.llm.port import LanguageModels
 from shared.ports import Cause, Delivery
-from shared.run_spec import RunSpec
+from shared.run_spec import RunSpec, SpendingSpec
 from shared.service import Ports, Service, Servicer
-from shared.tables import read_candidates, write_samples
-from shared.wire import from_wire, to_wire
+from shared.tables import write_samples
+from shared.telemetry import log
 
 _NUM_PARALLEL = 8
-_UNREADABLE = "unreadable"
-"""In a review's manifest: why its candidates could not be read."""
 
 
 class Quality:
     """Reviews candidates and seals datasets."""
 
-    def __init__(self, ports: Ports, known: KnownSamples, pass_rates: PassRates, *, window_confidence: float) -> None:
+    def __init__(self, ports: Ports, known: KnownSamples, reviewing: Reviewing) -> None:
         self._ports = ports
         self._known = known
-        self._pass_rates = pass_rates
-        self._window_confidence = window_confidence
+        self._reviewing = reviewing
 
     async def on_mixture_planned(self, event: MixturePlanned, delivery: Delivery) -> Sequence[Event]:
-        """Reads the run's probes and exam ahead of the first lease.
+        """Reads the run's probes and exam, and the registered benchmarks, ahead of the first lease.
 
         Raises:
             Rejected: the run is unknown, its quality settings are impossible, or its probes can't be read.
         """
         spec = await self._ports.runs.get(event.run_id)
         check_quality(spec.quality)
-        self._ports.activity.report("fingerprinting probes", run_id=event.run_id)
+        self._ports.activity.report("fingerprinting probes and benchmarks", run_id=event.run_id)
         try:
-            await self._known.firewall(spec)
+            await self._known.walls(spec)
         finally:
             self._ports.activity.report("")
         return ()
@@ -76,20 +67,20 @@ class Quality:
 
         Raises:
             Rejected: the run is unknown, or the candidates can't be read.
-            Retryable: the evaluator or the store is away; nothing is committed.
+            Retryable: the evaluator, a model's endpoint, the broker or the store is away; nothing is committed.
         """
         artifacts = self._ports.artifacts
         check_lease_id(event.run_id, event.iteration, event.lease)
         name = review_name(event.run_id, event.iteration, event.lease.lease_id)
         standing = await artifacts.find(name)
         if standing is None:
-            standing = await self._commit_review(event, name, delivery.cause)
+            standing = await self._reviewing.commit(event, name, delivery.cause)
         review = await artifacts.manifest(standing)
         if review.cause.event_id != delivery.cause.event_id:
             # Another answer to the lease was reviewed. Announced under a second cause, its review would be new to everybody.
             return
         yield await announcement(artifacts, standing)
-        if fault := review.metadata.get(_UNREADABLE):
+        if fault := review.metadata.get(UNREADABLE):
             raise Rejected(fault)
 
     async def on_plan_closed(self, event: PlanClosed, delivery: Delivery) -> Sequence[Event]:
@@ -122,45 +113,6 @@ class Quality:
                     said.append(((await artifacts.manifest(review)).cause, [await announcement(artifacts, review)]))
         return said
 
-    async def judge(
-        self, spec: RunSpec, iteration: int, lease: Lease, candidates: Sequence[Candidate]
-    ) -> tuple[tuple[Screened, ...], tuple[Verdict, ...]]:
-        """What the checks found for each candidate, and the verdicts; the same arguments give the same verdicts."""
-        window = check_quality(spec.quality, self._window_confidence)
-        caps = Caps(spec.quality.max_image_bytes, spec.quality.max_image_pixels)
-        known = await self._known.known(spec, iteration, lease)
-        screened = await asyncio.to_thread(screen, candidates, lease, caps, known)
-        review = LeaseReview(screened, lease, window)
-        turn = 0
-        while asked := review.to_ask():
-            self._ports.activity.report(f"asking the policy about {lease.cell}", run_id=spec.run_id, num_total=len(asked))
-            review.answer(await self._pass_rates.ask(asked, lease, spec, turn=turn))
-            turn += 1
-        return screened, review.verdicts()
-
-    async def _commit_review(self, event: CandidatesGenerated, name: str, cause: Cause) -> ArtifactRef:
-        artifacts, lease = self._ports.artifacts, event.lease
-        spec = await self._ports.runs.get(event.run_id)
-        payload = await artifacts.read_bytes(event.candidates)
-        candidates, fault = list[Candidate](), ""
-        try:
-            candidates = await asyncio.to_thread(_candidates_of, event, payload)
-        except Rejected as error:
-            fault = str(error)
-        self._ports.activity.report(f"reviewing {lease.cell}", run_id=event.run_id, num_total=len(candidates))
-        try:
-            screened, verdicts = await self.judge(spec, event.iteration, lease, candidates)
-        finally:
-            self._ports.activity.report("")
-        written = {
-            SAMPLES_FILE: write_samples(accepted_samples(screened, verdicts, lease, event.iteration)),
-            VERDICTS_FILE: write_verdicts(verdicts),
-            FINGERPRINTS_FILE: write_marks(marks_of(screened, verdicts)),
-        }
-        files = {path: await artifacts.put_bytes(content) for path, content in written.items()}
-        metadata = metadata_of(lease, event.generator, event.candidates, verdicts)
-        return await artifacts.commit(name, files, cause=cause, metadata=metadata | ({_UNREADABLE: fault} if fault else {}))
-
     async def _seal(self, event: PlanClosed, cause: Cause) -> ArtifactRef:
         artifacts = self._ports.artifacts
         lease_ids = list(dict.fromkeys(event.lease_ids))
@@ -187,52 +139,44 @@ class Quality:
         return await artifacts.commit(dataset_name(event.run_id, event.iteration), files, cause=cause, metadata=metadata)
 
 
-def _candidates_of(event: CandidatesGenerated, payload: bytes) -> list[Candidate]:
-    lease = event.lease
-    candidates = read_candidates(payload, f"candidates of lease {lease.lease_id} ({event.candidates.uri})")
-    if len(candidates) != event.num_candidates:
-        raise Rejected(f"lease {lease.lease_id}: {event.num_candidates} candidates are announced, {len(candidates)} stand in the store")
-    if len(candidates) > lease.num_candidates:
-        raise Rejected(f"lease {lease.lease_id}: it asks for at most {lease.num_candidates} candidates, {len(candidates)} were made")
-    return candidates
-
-
-class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
-    """What-if reviews, over gRPC."""
-
-    def __init__(self, ports: Ports, quality: Quality) -> None:
-        self._ports = ports
-        self._quality = quality
-
-    async def ReviewCandidates(  # noqa: N802
-        self, request: quality_pb2.ReviewCandidatesRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> quality_pb2.ReviewCandidatesResponse:
-        """Reviews candidates as for a lease; nothing is kept."""
-        candidates = [from_wire(Candidate, candidate) for candidate in request.candidates]
-        if not candidates:
-            raise Rejected("the request holds no candidate")
-        lease = from_wire(Lease, request.lease)
-        try:
-            spec = await self._ports.runs.get(request.run_id)
-        except NotFound as error:
-            raise Rejected(str(error)) from error
-        _, verdicts = await self._quality.judge(spec, iteration_of(request.run_id, lease), lease, candidates)
-        return quality_pb2.ReviewCandidatesResponse(verdicts=[to_wire(verdict) for verdict in verdicts])  # type: ignore[misc]
-
-
 @asynccontextmanager
 async def build(ports: Ports, settings: QualitySettings) -> AsyncIterator[Service]:
     """Quality, ready to run."""
     pass_rates = PassRates(ports.channel(Room.EVALUATOR), timeout_s=settings.pass_rate_timeout_s)
-    quality = Quality(ports, KnownSamples(ports.artifacts), pass_rates, window_confidence=settings.window_confidence)
-    yield Service(
-        handlers={
-            MixturePlanned: quality.on_mixture_planned,
-            CandidatesGenerated: quality.on_candidates_generated,
-            PlanClosed: quality.on_plan_closed,
-        },
-        servicers=(
-            Servicer("spiral.v1.QualityService", quality_pb2_grpc.add_QualityServiceServicer_to_server, QualityServicer(ports, quality)),
-        ),
-        reconcile=quality.reconcile,
-    )
+    known = KnownSamples(ports.artifacts, ports.bucket)
+    async with AsyncExitStack() as stack:
+        judges = Judges(await _models(stack, ports, settings), await _screens(stack, settings))
+        reviewing = Reviewing(ports, known, judges, pass_rates, window_confidence=settings.window_confidence)
+        quality = Quality(ports, known, reviewing)
+        yield Service(
+            handlers={
+                MixturePlanned: quality.on_mixture_planned,
+                CandidatesGenerated: quality.on_candidates_generated,
+                PlanClosed: quality.on_plan_closed,
+            },
+            servicers=(
+                Servicer(
+                    "spiral.v1.QualityService", quality_pb2_grpc.add_QualityServiceServicer_to_server, QualityServicer(ports, reviewing)
+                ),
+            ),
+            reconcile=quality.reconcile,
+        )
+
+
+async def _models(stack: AsyncExitStack, ports: Ports, settings: QualitySettings) -> LanguageModels | None:
+    if settings.models_file is None:
+        log.info("no language models are configured: candidates whose answer no scene proves are refused as unverifiable")
+        return None
+
+    async def limits(run_id: str) -> SpendingSpec:
+        return (await ports.runs.get(run_id)).spending
+
+    config = read_models_file(settings.models_file)
+    return await stack.enter_async_context(open_models(config, bucket=ports.bucket, artifacts=ports.artifacts, limits=limits))
+
+
+async def _screens(stack: AsyncExitStack, settings: QualitySettings) -> tuple[ContentScreen, ...]:
+    if not settings.content_screen_url:
+        return (PersonalDataScreen(),)
+    hook = open_screen_service(settings.content_screen_url, timeout_s=settings.content_screen_timeout_s)
+    return PersonalDataScreen(), await stack.enter_async_context(hook)

@@ -13,9 +13,10 @@ import pytest
 from spiral.v1 import evaluator_pb2, evaluator_pb2_grpc, quality_pb2, quality_pb2_grpc
 
 from services.generators.rendered.candidates import CELLS, make_candidates
-from services.quality.checks import Caps, Known
-from services.quality.fingerprint_index import FingerprintIndex
-from services.quality.review import screen
+from services.quality.checks import Known
+from services.quality.evidence import Caps
+from services.quality.firewall import Firewall
+from services.quality.screening import screen
 from services.quality.service import build
 from services.quality.settings import QualitySettings
 from shared.artifacts import Artifacts
@@ -213,7 +214,7 @@ def test_what_the_rendered_generator_draws_passes_every_check() -> None:
     for cell in CELLS:
         for difficulty in (0.0, 0.5, 1.0):
             candidates = make_candidates(cell, 25, 3, difficulty, 64)
-            screened = screen(candidates, lease(cell=cell), Caps(8_000_000, 4_194_304), Known(FingerprintIndex(), ()))
+            screened = screen(candidates, lease(cell=cell), Caps(8_000_000, 4_194_304), Known(Firewall(), ()))
             reasons = Counter(each.refusal.reason for each in screened if each.refusal)
             refused = [each.refusal for each in screened if each.refusal]
             assert set(reasons) <= {RejectionReason.EXACT_DUPLICATE, RejectionReason.NEAR_DUPLICATE}, refused
@@ -224,7 +225,7 @@ def test_a_wrong_label_on_any_drawn_candidate_is_noticed() -> None:
     for cell in CELLS:
         made = make_candidates(cell, 12, 3, 0.7, 64)
         swapped = [replace(candidate, answer=_another(candidate)) for candidate in made]
-        screened = screen(swapped, lease(cell=cell), Caps(8_000_000, 4_194_304), Known(FingerprintIndex(), ()))
+        screened = screen(swapped, lease(cell=cell), Caps(8_000_000, 4_194_304), Known(Firewall(), ()))
         assert {each.refusal.reason for each in screened if each.refusal} == {RejectionReason.WRONG_ANSWER}
         assert all(each.refusal for each in screened)
 

@@ -6,15 +6,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from services.quality.content_screen import PersonalDataScreen
 from services.quality.difficulty import Rollouts
+from services.quality.judges import Judges
 from services.quality.known_samples import KnownSamples
 from services.quality.pass_rates import PassRates
+from services.quality.reviewing import Reviewing
 from services.quality.service import Quality
 from shared.artifacts import Artifacts
 from shared.domain import Candidate, ClosingReason, GeneratorIdentity, Lease
 from shared.errors import Retryable
 from shared.events import CandidatesGenerated, CandidatesReviewed, DatasetReady, Event, PlanClosed
-from shared.ports import Cause, Delivery
+from shared.llm.port import LanguageModels
+from shared.ports import Cause, Conflict, Delivery, Entry
 from shared.run_spec import QualitySpec, RunSpec
 from shared.service import Ports
 from shared.store import ObjectStore
@@ -42,6 +46,38 @@ class TableRates:
             raise Retryable("the evaluator is away")
         self.asked.append((turn, [candidate.candidate_id for candidate in candidates]))
         return {candidate.candidate_id: Rollouts(8, self._solved(candidate.candidate_id)) for candidate in candidates}
+
+
+class MemoryBucket:
+    """The `KeyValue` of one process."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._last = 0
+
+    async def get(self, key: str) -> Entry | None:
+        return self.entries.get(key)
+
+    async def create(self, key: str, value: bytes) -> int:
+        if key in self.entries:
+            raise Conflict(key)
+        return await self.put(key, value)
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        if key not in self.entries or self.entries[key].revision != revision:
+            raise Conflict(key)
+        return await self.put(key, value)
+
+    async def put(self, key: str, value: bytes) -> int:
+        self._last += 1
+        self.entries[key] = Entry(value, self._last)
+        return self._last
+
+    async def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        return sorted(key for key in self.entries if key.startswith(prefix))
 
 
 @dataclass
@@ -76,6 +112,8 @@ class Desk:
     store: FailingStore
     spec: RunSpec
     rates: TableRates
+    models: LanguageModels | None = None
+    buckets: dict[str, MemoryBucket] = field(default_factory=dict)
     quality: Quality = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +136,12 @@ class Desk:
             artifacts = self.artifacts
             activity = _Idle()
 
-        return Quality(cast(Ports, _Ports), KnownSamples(self.artifacts), cast(PassRates, self.rates), window_confidence=0.8)
+        ports, known = cast(Ports, _Ports), KnownSamples(self.artifacts, self.bucket)
+        judges = Judges(self.models, [PersonalDataScreen()])
+        return Quality(ports, known, Reviewing(ports, known, judges, cast(PassRates, self.rates), window_confidence=0.8))
+
+    async def bucket(self, name: str) -> MemoryBucket:
+        return self.buckets.setdefault(name, MemoryBucket())
 
     async def generated(self, asked_for: Lease, candidates: Sequence[Candidate], iteration: int = 1) -> CandidatesGenerated:
         ref = await self.artifacts.put_bytes(write_candidates(candidates))
@@ -133,7 +176,12 @@ def as_probe(made: Candidate, split: str = "core") -> Probe:
 
 @asynccontextmanager
 async def desk(
-    directory: Path, *, probes: Sequence[Probe] = (), exam: Sequence[Probe] = (), rates: TableRates | None = None
+    directory: Path,
+    *,
+    probes: Sequence[Probe] = (),
+    exam: Sequence[Probe] = (),
+    rates: TableRates | None = None,
+    models: LanguageModels | None = None,
 ) -> AsyncIterator[Desk]:
     async with DirectoryStore(directory / "objects") as store:
         failing = FailingStore(store)
@@ -145,7 +193,7 @@ async def desk(
             exam=await artifacts.put_bytes(write_probes(exam)),
             quality=QualitySpec(),
         )
-        yield Desk(artifacts, failing, spec, rates or TableRates())
+        yield Desk(artifacts, failing, spec, rates or TableRates(), models)
 
 
 async def all_names(artifacts: Artifacts) -> list[str]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from services.quality.checks import Caps, Evidence, Known, refuse
+from services.quality.checks import Known, refuse
+from services.quality.evidence import UNJUDGED, Caps, Evidence, Terms
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint
+from services.quality.firewall import Firewall, FirewallItem
 from shared.domain import Candidate, Cell, ImageCategory, Lease, QuestionType, Recipe, RejectionReason
 from tests.examples import model
 
@@ -88,11 +90,53 @@ def mark(made: Candidate) -> Fingerprint:
     return Evidence(made, made.cell, CAPS).fingerprint
 
 
-def known(*, probes: tuple[Candidate, ...] = (), earlier: tuple[Candidate, ...] = ()) -> Known:
-    firewall, standing = (FingerprintIndex((each.candidate_id, mark(each)) for each in group) for group in (probes, earlier))
-    return Known(firewall, (standing,))
+def known(
+    *, probes: tuple[Candidate, ...] = (), earlier: tuple[Candidate, ...] = (), benchmarks: tuple[tuple[Candidate, ...], ...] = ()
+) -> Known:
+    standing = FingerprintIndex((each.candidate_id, mark(each)) for each in earlier)
+    return Known(wall("probe", probes), (standing,), tuple(wall("item of benchmark b", group) for group in benchmarks))
 
 
-def reason_of(made: Candidate, what: Known | None = None, cell: Cell | None = None) -> RejectionReason | None:
-    refusal = refuse(Evidence(made, cell or made.cell, CAPS), what or known())
+def wall(what: str, items: tuple[Candidate, ...]) -> Firewall:
+    return Firewall([FirewallItem(f"{what} {each.candidate_id}", mark(each)) for each in items])
+
+
+def reason_of(made: Candidate, what: Known | None = None, cell: Cell | None = None, terms: Terms = UNJUDGED) -> RejectionReason | None:
+    refusal = refuse(Evidence(made, cell or made.cell, CAPS, terms), what or known())
     return refusal.reason if refusal else None
+
+
+JUDGED = Terms(solvers=("seer", "reader"), num_solvers=2, lacking="")
+
+
+def provenance(**changes: Any) -> str:
+    """What the maker of a found image says of it; changes of `source` go into the source."""
+    source = {
+        "origin": "web",
+        "image_sha256": name("source"),
+        "url": "https://images.test/a.png",
+        "page_url": "https://pages.test/a",
+        "domain": "pages.test",
+        "licence": "CC-BY-4.0",
+        "caption": "dots",
+        "retrieved_at": "2026-01-01T00:00:00Z",
+    }
+    told = {
+        "generator": {"kind": "agentic", "version": "1.0.0"},
+        "seed": 1,
+        "licence": "CC-BY-4.0",
+        "task": "make",
+        "source": source | changes.pop("source", {}),
+        "edits": [],
+        "models": {"ask": "asker", "solve": "solver"},
+        "spent": [],
+        "calls": [],
+        "blueprint": {},
+    }
+    return json.dumps(told | changes)
+
+
+def found(number: int = 0, source: dict[str, Any] | None = None, **changes: Any) -> Candidate:
+    """A candidate on a found image, without a scene, with a source image of its own."""
+    told = provenance(source={"image_sha256": name(f"source {number}"), "domain": f"site{number}.test"} | (source or {}))
+    return candidate(number, **{"scene": "", "provenance": told} | changes)

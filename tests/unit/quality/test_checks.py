@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services.quality.checks import MAX_DETAIL_CHARS, Evidence, refuse
+from services.quality.checks import refuse
+from services.quality.evidence import Evidence
+from services.quality.refusal import MAX_DETAIL_CHARS
 from shared.domain import Candidate, Cell, ImageCategory, QuestionType
 from shared.domain import RejectionReason as Reason
 from tests.unit.quality.suspects import CAPS, CHOICE, NUMERIC, candidate, drawing, encoded, known, name, reason_of, scene

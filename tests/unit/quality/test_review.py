@@ -8,18 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.quality.difficulty import Rollouts, Window, outside, probability_below
-from services.quality.review import MIN_ASKED, LeaseReview, Screened, screen
+from services.quality.review import MIN_ASKED, LeaseReview, Standards
+from services.quality.screening import Screened, screen
+from services.quality.sources import Representation, Shares
 from shared.domain import Candidate, Lease, Recipe, Verdict
 from shared.domain import RejectionReason as Reason
 from tests.unit.quality.suspects import CAPS, candidate, drawing, encoded, known, lease, mark, name
 
 WINDOW = Window(0.3, 0.8, 0.8)
+STANDARDS = Standards(WINDOW, 8, Shares(200, 80))
 
 
 def reviewed(screened: Sequence[Screened], asked_for: Lease, solved: Sequence[int]) -> tuple[tuple[Verdict, ...], list[int]]:
     """The verdicts, and how many questions each turn asked; `solved` is out of 8, by place."""
     places = {each.candidate.candidate_id: at for at, each in enumerate(screened)}
-    review, turns = LeaseReview(screened, asked_for, WINDOW), list[int]()
+    review, turns = LeaseReview(screened, asked_for, STANDARDS, Representation()), list[int]()
     while asked := review.to_ask():
         turns.append(len(asked))
         review.answer({each.candidate_id: Rollouts(8, solved[places[each.candidate_id]]) for each in asked})
@@ -72,7 +75,7 @@ def test_reinforcing_accepts_what_lies_in_the_window_and_asks_no_further_than_ne
 
 
 def test_an_image_that_the_policy_cannot_read_is_refused_not_retried() -> None:
-    review = LeaseReview(sound(1), lease(recipe=Recipe.REINFORCE), WINDOW)
+    review = LeaseReview(sound(1), lease(recipe=Recipe.REINFORCE), STANDARDS, Representation())
     review.answer({each.candidate_id: Rollouts(0, 0) for each in review.to_ask()})
     assert [verdict.reason for verdict in review.verdicts()] == [Reason.IMAGE_UNDECODABLE]
 

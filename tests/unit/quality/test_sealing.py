@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from services.quality.sealing import ReviewedLease, Sealed, dataset_card, licences, seal
+from services.quality.dataset_card import dataset_card, licences
+from services.quality.sealing import ReviewedLease, Sealed, seal
 from shared.domain import CellShortfall, ClosingReason, GeneratorIdentity, Recipe
 from shared.tables import Sample
 from tests.unit.quality.suspects import CHOICE, NUMERIC, name
