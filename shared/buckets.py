@@ -51,6 +51,8 @@ class Bucket:
         self._stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
         self._name = name
+        self.is_lost = False
+        """Nobody answered for it: it may have been removed, so whoever needs it opens it again."""
 
     async def get(self, key: str) -> Entry | None:
         """The current value, or None."""
@@ -112,6 +114,7 @@ class Bucket:
         return sorted(key for key in keys if key.startswith(prefix))
 
     def _away(self, error: Exception) -> Retryable:
+        self.is_lost = self.is_lost or isinstance(error, NoStreamResponseError)
         return full_of(error) or Retryable(f"bucket {self._name}: {error!r}")
 
 

@@ -121,7 +121,7 @@ class Bus:
 
     async def bucket(self, name: str, ttl_s: float = 0.0) -> Bucket:
         """A bucket of durable values, made where it does not exist; values vanish `ttl_s` after they were set, unless 0."""
-        if name not in self._buckets:
+        if name not in self._buckets or self._buckets[name].is_lost:
             self._buckets[name] = await open_bucket(self.js, name, ttl_s=ttl_s, num_replicas=self._settings.bus_replicas)
         return self._buckets[name]
 

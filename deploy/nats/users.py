@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from services.planner.service import BUCKET as LEDGERS
+from services.quality.acceptance_log import BUCKET as FINGERPRINTS
 from services.trainer.trainings import BUCKET as CANCELLED_TRAININGS
 from shared.catalogue import CATALOGUE, EventType, Room, Stream, dead_subject, durable_name
 from shared.events import GenerationRequested
+from shared.llm.spending import BUCKET as SPENDING
 from shared.presence import BUCKET as ROOMS
 from shared.registry import BUCKET as GENERATORS
 from shared.registry import PAUSED
@@ -27,6 +29,8 @@ BUCKETS: dict[str, tuple[tuple[Room, ...], tuple[Room, ...]]] = {
     PAUSED: ((), (Room.PLANNER,)),
     LEDGERS: ((Room.PLANNER,), ()),
     CANCELLED_TRAININGS: ((Room.TRAINER,), ()),
+    FINGERPRINTS: ((Room.QUALITY,), ()),
+    SPENDING: ((Room.GENERATORS, Room.QUALITY), ()),
 }
 """Each bucket, who writes it and who reads it; the console does both everywhere."""
 

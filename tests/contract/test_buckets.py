@@ -8,6 +8,7 @@ import pytest
 from shared import registry
 from shared.bus import Bus
 from shared.domain import Cell, GeneratorIdentity, GeneratorRegistration, ImageCategory, QuestionType
+from shared.errors import Retryable
 from shared.ports import Conflict, KeyValue, compare_and_set
 from shared.registry import GeneratorRegistry
 from shared.wire import encode
@@ -106,3 +107,16 @@ async def test_a_kind_stays_paused_until_it_is_resumed(bus: Bus) -> None:
 async def test_entries_of_the_registry_last_eight_seconds(bus: Bus) -> None:
     await bus.bucket(registry.BUCKET, ttl_s=registry.EXPIRY_S)
     assert (await bus.js.stream_info(f"KV_{registry.BUCKET}")).config.max_age == 8
+
+
+async def test_a_bucket_that_was_removed_is_told_and_opened_anew(bus: Bus) -> None:
+    bucket = await bus.bucket("ledgers")
+    await bucket.create("r1", b"one")
+    await bus.js.delete_key_value("ledgers")
+    assert await bucket.get("r1") is None
+    with pytest.raises(Retryable):
+        await bucket.create("r1", b"two")
+    again = await bus.bucket("ledgers")
+    assert await again.get("r1") is None
+    await again.create("r1", b"three")
+    assert await bus.bucket("ledgers") is again
