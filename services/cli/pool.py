@@ -3,25 +3,27 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
-from services.cli.asking import show
+from services.cli.asking import look_up, show
 from services.cli.console import open_console
-from services.cli.options import DEFAULT_STATE_DIR, Json, StateDir, StoreUrl
+from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.pool_add import PoolAdd, RefusalReport, Tally
 from services.cli.pool_decoders import Decoders
 from services.cli.pool_details import details_of, read_captions
+from services.cli.pool_embed import ModelsFile, embed, open_embedder
 from services.cli.pool_known import KnownFiles
 from services.cli.pool_progress import shown
 from services.cli.pool_source_files import read_file
 from services.cli.pool_sources import Unusable, open_source
 from services.cli.pool_views import add_json, render_add, render_search, render_stats, search_json, stats_json, thumbnail_name
 from services.cli.run_command import say, until_signal
+from services.cli.session import Session
 from shared.artifacts import Artifacts
 from shared.catalogue import Room
 from shared.domain import ImageCategory
@@ -97,28 +99,39 @@ def search_command(
     category: Category = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show at most so many.")] = 10,
     save: Annotated[Path | None, typer.Option(help="Write the thumbnails into this folder.")] = None,
+    meaning: Annotated[bool, typer.Option("--meaning", help="Also by what TEXT means: needs `spiral pool embed`, and the broker.")] = False,
+    models: ModelsFile = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
+    bus_url: BusUrl = "",
     store_url: StoreUrl = "",
     as_json: Json = False,
 ) -> None:
     """Find images by words, by likeness, or by category alone."""
     if (text and like) or not (text or like or category):
         raise BadConfiguration("search for words, for likeness with --like IMAGE, or for a category with --category alone")
+    if meaning and not (text and models):
+        raise BadConfiguration("--meaning needs words and a models file: spiral pool search TEXT --meaning --models FILE")
     perceptual_hash = None if like is None else _hash_of(like)
 
-    async def search(pool: Pool) -> list[Hit]:
+    async def search(pool: Pool, vector: Sequence[float] | None = None) -> list[Hit]:
         if perceptual_hash is not None:
             alike = pool.alike(perceptual_hash, limit=limit, category=category)
             hits = [hit for hit in alike if hit.score >= MIN_LIKENESS]
         elif text:
-            hits = pool.search(text, limit=limit, category=category)
+            hits = pool.search(text, limit=limit, category=category, vector=vector)
         else:
             hits = [Hit(image, 0.0) for image in pool.of_category(category, limit=limit)]
         if save is not None:
             await _save(pool, hits, save)
         return hits
 
-    found = _in_pool(state_dir, store_url, search)
+    async def search_by_meaning(session: Session) -> list[Hit]:
+        assert models is not None
+        async with open_embedder(session, models) as embedder:
+            pool = await Pool.open(session.artifacts, embedding_model=embedder.model)
+            return await search(pool, (await embedder.embed([text]))[0])
+
+    found = look_up(state_dir, bus_url, store_url, search_by_meaning) if meaning else _in_pool(state_dir, store_url, search)
     show(as_json, lambda: search_json(found), lambda: render_search(found))
 
 
@@ -131,6 +144,9 @@ def stats_command(state_dir: StateDir = DEFAULT_STATE_DIR, store_url: StoreUrl =
 
     stats = _in_pool(state_dir, store_url, count).stats()
     show(as_json, lambda: stats_json(stats), lambda: render_stats(stats))
+
+
+pool_app.command("embed")(embed)
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from shared.artifacts import Artifacts
@@ -15,12 +14,15 @@ from shared.domain import ImageCategory
 from shared.images.perceptual_hash import NUM_BITS, Hashes, hamming_to_all, mirrored_hash
 from shared.in_parallel import in_parallel
 from shared.pool.batches import PREFIX, ROWS_FILE, Batch, find_batch, image_of, read_rows
-from shared.pool.caption_index import score_texts
+from shared.pool.caption_index import Scores, score_texts
 from shared.pool.near_duplicates import near_duplicate_clusters
 from shared.pool.pool_image import Hit, PoolImage, PoolStats
 from shared.pool.segments import Mask, Segment, column_sum, value_counts, with_rows
+from shared.pool.vectors import Vectors
 
 _NUM_PARALLEL_BATCHES = 8
+# How many ranks of each list count, and the usual offset of reciprocal rank fusion.
+_NUM_RANKED, _RANK_OFFSET = 1000, 60
 
 
 class Pool:
@@ -30,9 +32,10 @@ class Pool:
     searchable once it returns. Images keep the order in which they were seen.
     """
 
-    def __init__(self, artifacts: Artifacts) -> None:
+    def __init__(self, artifacts: Artifacts, *, embedding_model: str = "") -> None:
         """An empty view of the pool in a store; `open` gives a full one."""
         self._artifacts = artifacts
+        self._vectors = Vectors(artifacts, embedding_model) if embedding_model else None
         self._batches: frozenset[str] = frozenset()
         self._segments: tuple[Segment, ...] = ()
         self._rows: dict[bytes, int] = {}
@@ -40,9 +43,12 @@ class Pool:
         self._refreshing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, artifacts: Artifacts) -> "Pool":
-        """The pool of a store; an empty one where nothing was added yet. Raises as `refresh`."""
-        pool = cls(artifacts)
+    async def open(cls, artifacts: Artifacts, *, embedding_model: str = "") -> "Pool":
+        """The pool of a store; an empty one where nothing was added yet. Raises as `refresh`.
+
+        With a model, also the vectors that it made of captions, for searches by vector: 2 bytes of memory for each of their dimensions.
+        """
+        pool = cls(artifacts, embedding_model=embedding_model)
         await pool.refresh()
         return pool
 
@@ -54,6 +60,8 @@ class Pool:
             Rejected: a batch is damaged; nothing of this refresh is taken in.
         """
         async with self._refreshing:
+            if self._vectors is not None:
+                await self._vectors.refresh()
             names = [name for name in await self._artifacts.names(PREFIX) if name not in self._batches]
             if not names:
                 return 0
@@ -75,13 +83,23 @@ class Pool:
         at = self._rows.get(bytes.fromhex(image_sha256))
         return None if at is None else _image(self._segments, at)
 
-    def search(self, text: str, *, limit: int, category: ImageCategory | None = None) -> list[Hit]:
+    def search(self, text: str, *, limit: int, category: ImageCategory | None = None, vector: Sequence[float] | None = None) -> list[Hit]:
         """Images by the words of their caption, category, source, domain and file name, the best first; none that shares no word.
 
-        With a category, only images that were put into it.
+        Args:
+            text: the words.
+            limit: how many images at most.
+            category: only images that were put into it.
+            vector: what the pool's embedding model makes of the text. Then images whose captions mean the same are found too: those that
+                stand high by words or by vector come first (reciprocal rank fusion: Cormack, Clarke and Büttcher, 2009).
+
+        Raises:
+            Rejected: the vector has other dimensions than the pool's.
         """
         segments = self._segments
         scores = score_texts([segment.words for segment in segments], text)
+        if vector is not None and self._vectors is not None:
+            scores = _fused(scores, self._vectors.likeness(vector, self._rows))
         if category is not None:
             scores[~_mask(segments, category)] = 0
         return [Hit(_image(segments, at), float(scores[at])) for at in _largest(scores, limit) if scores[at] > 0]
@@ -151,7 +169,16 @@ def _hashes(segments: Sequence[Segment]) -> Hashes:
     return np.concatenate([np.zeros(0, dtype=np.uint64), *(segment.hashes for segment in segments)])
 
 
-def _largest(scores: npt.NDArray[np.float32], limit: int) -> list[int]:
+def _fused(words: Scores, likeness: Scores) -> Scores:
+    """One score from two rankings; only images that share a word, or are among the most alike, have any."""
+    fused = np.zeros(len(words), dtype=np.float32)
+    for scores, least in ((words, 0.0), (likeness, -1.0)):
+        ranked = np.array([at for at in _largest(scores, _NUM_RANKED) if scores[at] > least], dtype=np.intp)
+        fused[ranked] += 1 / (_RANK_OFFSET + 1 + np.arange(len(ranked), dtype=np.float32))
+    return fused
+
+
+def _largest(scores: Scores, limit: int) -> list[int]:
     """Where the largest scores stand, the largest first; of equal ones the earlier first."""
     if limit < 1 or not len(scores):
         return []
