@@ -7,6 +7,7 @@ and small edits, so that a scripted model can answer truthfully by looking.
 import colorsys
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,7 +15,11 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
+from shared.artifacts import Artifacts
 from shared.domain import ImageCategory
+from shared.images.perceptual_hash import perceptual_hash
+from shared.pool import PoolImage
+from shared.pool.batches import commit_batch
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (230, 0, 0),
@@ -115,3 +120,33 @@ def _draw(pen: ImageDraw.ImageDraw, form: str, x: float, y: float, radius: float
         pen.rectangle((x - radius, y - radius, x + radius, y + radius), fill=fill)
     else:
         pen.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill=fill)
+
+
+async def fill_pool(artifacts: Artifacts, pictures: Sequence[Picture], *, is_labelled: bool = True) -> None:
+    """Commits pictures to the pool as `spiral pool add` does; without labels nobody says a word of what they show."""
+    images = []
+    for picture in pictures:
+        with Image.open(io.BytesIO(picture.image)) as opened:
+            pixels = opened.convert("RGB")
+        small = io.BytesIO()
+        pixels.resize((128, 128), Image.Resampling.LANCZOS).save(small, format="JPEG", quality=90)
+        image, thumbnail = await artifacts.put_bytes(picture.image), await artifacts.put_bytes(small.getvalue())
+        images.append(
+            PoolImage(
+                image_sha256=image.sha256,
+                image=image,
+                thumbnail=thumbnail,
+                width_px=pixels.width,
+                height_px=pixels.height,
+                source="pictures",
+                licence=picture.licence,
+                caption=picture.caption if is_labelled else "",
+                category=picture.category if is_labelled else None,
+                perceptual_hash=perceptual_hash(pixels),
+                original_sha256=image.sha256,
+                page_url=picture.page_url,
+                domain=picture.domain,
+                origin=f"{picture.seed}.png",
+            )
+        )
+    await commit_batch(artifacts, images, [])

@@ -78,7 +78,7 @@ class Sighted:
         return {"reason": "shapes on a ground", "category": _maybe_other(view.category, errs).value, "is_usable": bool(view.shapes)}
 
     def _edit(self, request: ChatRequest, errs: bool) -> dict[str, Any]:
-        return {"ops": self.edit(look(request.images[0]))}
+        return {"ops": self.edit(look(request.images[0])), "diffusion": ""}
 
     def _observations(self, request: ChatRequest, errs: bool) -> dict[str, Any]:
         view = look(request.images[0])

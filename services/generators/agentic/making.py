@@ -36,6 +36,8 @@ async def make(consultation: Consultation, equipment: Equipment, hunt: Hunt, cla
         Retryable: an endpoint, or the store, is away.
     """
     assignment, darkroom = hunt.assignment, Darkroom(equipment.artifacts)
+    if not hunt.dealt and equipment.web is None:
+        raise AgentFailed(Role.SELECT, "no_image", "the pool has none that fits and may be used, and there is no web search")
     seed_image = hunt.dealt[0] if hunt.dealt else None
     task = BlueprintTask(
         assignment=assignment,
