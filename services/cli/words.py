@@ -6,6 +6,11 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def on_screen(text: str) -> str:
+    """A stranger's text as one may print it: nothing in it moves the cursor or changes colours."""
+    return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+
+
 def percent(rate: float) -> str:
     """A rate in per cent with one decimal."""
     return f"{100 * rate:.1f} %"

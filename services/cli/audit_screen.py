@@ -1,0 +1,142 @@
+"""Showing samples one by one in the terminal, and hearing what a person says of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.audit_drawing import Drawn
+from services.cli.audit_origin import origin_of
+from services.cli.audit_picture import half_blocks, save_image
+from services.cli.audit_words import AuditBook
+from services.cli.keyboard import Keyboard
+from services.cli.words import on_screen, words
+from shared.domain import AuditVerdict
+from shared.errors import BadConfiguration, Rejected
+from shared.events import LabelAudited
+from shared.prompt import LETTERS
+from shared.tables import Sample
+
+VERDICT_KEYS = {"r": AuditVerdict.CORRECT, "w": AuditVerdict.WRONG, "u": AuditVerdict.UNSURE}
+NOTE, SKIP, BACK, QUIT = "n", "s", "b", ("q", "")
+HINT = "r right   w wrong   u unsure   n note first   s skip   b back   q quit"
+TEXT_ROWS = 16
+"""Rows of the terminal that are left for what stands beside the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Where samples are shown. `folder` is where their images are saved as files; None shows them inline only."""
+
+    console: Console
+    keyboard: Keyboard
+    folder: Path | None
+
+    async def audit(self, drawn: Sequence[Drawn], book: AuditBook) -> int:
+        """Asks about each sample until all were seen or the person quits; returns how many words were said.
+
+        Raises:
+            Retryable: store or broker are away. What was said stands.
+            Rejected: an image does not decode.
+        """
+        place, num_said = 0, 0
+        while place < len(drawn):
+            self._show(drawn[place], place, len(drawn), book.last.get(drawn[place].sample.sample_id))
+            said = await self._ask()
+            if said is None:
+                break
+            if said == BACK:
+                place = max(0, place - 1)
+                continue
+            if isinstance(said, tuple):
+                verdict, detail = said
+                word = await book.say(drawn[place], verdict, detail)
+                num_said += 1
+                self._print(f"noted: {_said(word)}", style="dim")
+            place += 1
+        return num_said
+
+    async def _ask(self) -> "tuple[AuditVerdict, str] | str | None":
+        """A verdict with its note, SKIP or BACK; None to quit."""
+        self._print(HINT, style="bold")
+        detail = ""
+        while True:
+            key = await self.keyboard.key()
+            if key in QUIT:
+                return None
+            if key in (SKIP, BACK):
+                return key
+            if key in VERDICT_KEYS:
+                return VERDICT_KEYS[key], detail
+            if key == NOTE:
+                self._print("note (Enter ends it, Escape takes it back): ", end="")
+                detail = await self.keyboard.line(self._echo) or ""
+                self._print("")
+                self._print(f"note: {detail or 'none'}. Now r, w or u", style="dim")
+
+    def _show(self, drawn: Drawn, place: int, total: int, before: LabelAudited | None) -> None:
+        sample = drawn.sample
+        self._print("")
+        self.console.rule(f"{place + 1} of {total} · iteration {drawn.iteration} · {words(str(sample.cell))}", align="left")
+        self._show_image(sample)
+        self.console.print(described(sample))
+        if before is not None:
+            self._print(f"said before: {_said(before)}", style="yellow")
+
+    def _show_image(self, sample: Sample) -> None:
+        is_inline = self.console.is_terminal and self.console.color_system is not None
+        if is_inline:
+            rows = max(8, self.console.height - TEXT_ROWS)
+            self.console.print(half_blocks(sample.image, columns=self.console.width, rows=rows))
+        if self.folder is not None:
+            self._print(f"image: {saved(sample, self.folder)}")
+        elif not is_inline:
+            self._print("the image can't be shown in this terminal: save it by --save DIR", style="yellow")
+
+    def _echo(self, text: str) -> None:
+        # As it is: the console would take the backspaces out.
+        self.console.file.write(text)
+        self.console.file.flush()
+
+    def _print(self, text: str, *, style: str | None = None, end: str = "\n") -> None:
+        self.console.print(text, style=style, end=end, markup=False, highlight=False, soft_wrap=True)
+
+
+def described(sample: Sample) -> Table:
+    """Question, choices, label and origin as a table; strangers' text is made safe to print."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("question", Text(on_screen(sample.question), style="bold"))
+    for letter, choice in zip(LETTERS, sample.choices, strict=False):
+        is_label = sample.answer.strip().upper() == letter
+        table.add_row("", Text(f"{letter}. {on_screen(choice)}", style="bold green" if is_label else ""))
+    tolerance = f"  (± {sample.tolerance:g})" if sample.tolerance else ""
+    table.add_row("label", Text(f"{on_screen(sample.answer)}{tolerance}", style="bold green"))
+    for name, value in origin_of(sample):
+        table.add_row(name, Text(value, style="dim"))
+    return table
+
+
+def saved(sample: Sample, folder: Path) -> Path:
+    """Where a sample's image was written.
+
+    Raises:
+        BadConfiguration: it can't be written there.
+        Rejected: it does not decode.
+    """
+    try:
+        return save_image(sample.image, folder, sample.sample_id[:16])
+    except Rejected as error:
+        raise Rejected(f"sample {sample.sample_id}: {error}") from error
+    except OSError as error:
+        raise BadConfiguration(f"images can't be saved in {folder}: {error.strerror}") from error
+
+
+def _said(word: LabelAudited) -> str:
+    spoken = {AuditVerdict.CORRECT: "right", AuditVerdict.WRONG: "wrong", AuditVerdict.UNSURE: "unsure"}[word.verdict]
+    note = f", {on_screen(word.detail)}" if word.detail else ""
+    return f"{spoken} ({on_screen(word.auditor)}{note})"

@@ -1,0 +1,81 @@
+"""The state of a run's audit as JSON and as a table."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.audit_drawing import Drawn
+from services.cli.audit_labels import LabelCounts, label_counts, overall
+from services.cli.audit_origin import maker_of
+from services.cli.plain import plain
+from services.cli.words import percent, percent0, words
+from shared.events import LabelAudited
+from shared.run_spec import RunSpec
+
+SCHEMA = "spiral.audit/1"
+
+
+def audit_json(spec: RunSpec, per_cell: int, drawn: Sequence[Drawn], last: Mapping[str, LabelAudited]) -> dict[str, Any]:
+    """Drawn samples with what was said of them, and the counts of every word on the run's labels, drawn or not."""
+    counts = label_counts(last)
+    bound = spec.quality.min_label_precision
+    return {
+        "schema": SCHEMA,
+        "run_id": spec.run_id,
+        "per_cell": per_cell,
+        "min_label_precision": bound,
+        "samples": [_sample_json(each, last.get(each.sample.sample_id)) for each in drawn],
+        "cells": [{"cell": plain(cell), **counts_json(of), "is_held_back": of.is_below(bound)} for cell, of in counts.items()],
+        "overall": counts_json(overall(counts.values())),
+    }
+
+
+def counts_json(counts: LabelCounts) -> dict[str, Any]:
+    """Counts, precision and its interval."""
+    return {**plain(counts), "num_audited": counts.num_audited, "precision": counts.precision, "interval": plain(counts.interval)}
+
+
+def render_audit(spec: RunSpec, drawn: Collection[Drawn], last: Mapping[str, LabelAudited]) -> RenderableType:
+    """Label precision by cell, and what is left to be seen."""
+    counts = label_counts(last)
+    num_left = sum(each.sample.sample_id not in last for each in drawn)
+    head = Text(f"Labels of run {spec.run_id}: {len(last)} audited, {num_left} of {len(drawn)} drawn samples not seen yet", style="italic")
+    if not counts:
+        return head
+    table = Table(box=None, pad_edge=False)
+    for name in ("cell", "right", "wrong", "unsure", "precision", ""):
+        table.add_column(name, justify="left" if name in ("cell", "") else "right")
+    for cell, of in counts.items():
+        is_held = of.is_below(spec.quality.min_label_precision)
+        table.add_row(words(str(cell)), *_figures(of), Text("held back", style="red") if is_held else Text(""))
+    table.add_section()
+    table.add_row("all", *_figures(overall(counts.values())), "", style="bold")
+    return Group(head, table)
+
+
+def precision_text(counts: LabelCounts) -> str:
+    """Label precision with its interval; a dash where nothing is known."""
+    if counts.precision is None:
+        return "–"
+    return f"{percent(counts.precision)} ({percent0(counts.interval.low)}–{percent0(counts.interval.high)})"
+
+
+def _figures(counts: LabelCounts) -> tuple[str, str, str, str]:
+    return (str(counts.num_correct), str(counts.num_wrong), str(counts.num_unsure), precision_text(counts))
+
+
+def _sample_json(drawn: Drawn, word: LabelAudited | None) -> dict[str, Any]:
+    sample = drawn.sample
+    return {
+        "iteration": drawn.iteration,
+        "sample_id": sample.sample_id,
+        "cell": plain(sample.cell),
+        "maker": maker_of(sample),
+        "verdict": word.verdict.value if word else None,
+        "auditor": word.auditor if word else None,
+        "note": word.detail if word else None,
+        "revision": word.revision if word else 0,
+    }
