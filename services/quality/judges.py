@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.quality.content_screen import ContentScreen
 from services.quality.evidence import Terms
+from services.quality.judge_prompts import asked, instructions
 from services.quality.judgement import (
     Categorised,
     Solution,
@@ -15,7 +16,6 @@ from services.quality.judgement import (
     read_solution,
     text_only_orders,
 )
-from services.quality.judge_prompts import asked, instructions
 from services.quality.provenance import parse_provenance
 from services.quality.refusal import Refusal
 from services.quality.review import Judged

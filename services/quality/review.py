@@ -80,25 +80,12 @@ class LeaseReview:
         One whose source has its share already is refused here, before it costs anything; one that would exceed it together with others that
         are under way waits for them.
         """
-        batch: list[Screened] = []
-        accepted = self._accepted_sources()
-        coming: list[SourceMark] = []
-        num_coming = 0
-        for at in tuple(self._waiting):
-            each = self._screened[at]
-            if num_coming == self._num_open:
-                break
-            if not self._is_sure(at):
-                if refusal := self._share_fault(each, accepted):
-                    self._waiting.remove(at)
-                    self._refuse(at, refusal)
-                    continue
-                if self._share_fault(each, [*accepted, *coming]):
-                    break
-                batch.append(each)
-            num_coming += 1
-            coming += [each.source] if each.source else []
-        return batch
+        while True:
+            batch, has_refused = self._next_batch()
+            # Behind what was refused there may be labels that are sure already.
+            self._teach()
+            if batch or not has_refused:
+                return batch
 
     def judged(self, outcomes: Mapping[str, Judged]) -> None:
         """Takes what came of judging candidates of `to_judge()`, by candidate id."""
@@ -148,7 +135,7 @@ class LeaseReview:
         Their places are open again, so there may be more to judge and to ask.
         """
         self._represented = represented
-        num_before = self._num_open
+        num_withdrawn = 0
         sources: list[SourceMark] = []
         for at in self._accepted():
             each, verdict = self._screened[at], self._verdicts[at]
@@ -156,10 +143,11 @@ class LeaseReview:
             if refusal is not None:
                 self._refuse(at, refusal, verdict.pass_rate)
                 self._num_open += 1
+                num_withdrawn += 1
             elif each.source:
                 sources.append(each.source)
         self._teach()
-        return self._num_open - num_before
+        return num_withdrawn
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict a candidate, in order."""
@@ -180,6 +168,27 @@ class LeaseReview:
     def spent(self) -> tuple[Spend, ...]:
         """What judging cost, a part for each judged candidate and role."""
         return tuple(part for at in sorted(self._judged) for part in self._judged[at].spent)
+
+    def _next_batch(self) -> tuple[list[Screened], bool]:
+        """What is to be judged at once, and whether sources were refused on the way."""
+        batch, has_refused = list[Screened](), False
+        accepted, coming, num_coming = self._accepted_sources(), list[SourceMark](), 0
+        for at in tuple(self._waiting):
+            each = self._screened[at]
+            if num_coming == self._num_open:
+                break
+            if not self._is_sure(at):
+                if refusal := self._share_fault(each, accepted):
+                    self._waiting.remove(at)
+                    self._refuse(at, refusal)
+                    has_refused = True
+                    continue
+                if self._share_fault(each, [*accepted, *coming]):
+                    break
+                batch.append(each)
+            num_coming += 1
+            coming += [each.source] if each.source else []
+        return batch, has_refused
 
     def _teach(self) -> None:
         """Where a cell is taught, a sure label is all that is asked."""
