@@ -1,14 +1,16 @@
 """Fetching: caps on hops, bytes and time hold against servers that lie, drip, hang and hide."""
 
+import asyncio
 import gzip
 import time
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from services.generators.agentic.tools.fetching import Fetched, FetchLimits
+from services.generators.agentic.tools.fetching import Fetched, FetchLimits, open_fetcher
+from services.generators.agentic.tools.guarded_network import Guard
 from services.generators.agentic.tools.refusals import RefusalReason, Refused
 from tests.search_server import Answer, SearchServer, ServedImage
 from tests.unit.agentic_tools.loopback import encoded, loopback_fetcher, picture
@@ -115,6 +117,19 @@ async def test_more_than_promised_is_not_read(server: SearchServer) -> None:
 async def test_time_is_for_the_whole_exchange(server: SearchServer, answer: Answer) -> None:
     began = time.monotonic()
     assert await reason_for(server, answer, FetchLimits(timeout_s=0.4)) is RefusalReason.TOO_SLOW
+    assert time.monotonic() - began < 3
+
+
+async def test_time_is_for_the_name_too(server: SearchServer) -> None:
+    async def resolve_never(host: str) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return [host]
+
+    began = time.monotonic()
+    async with open_fetcher(Guard(allowed_ports=frozenset({server.port})), resolve=resolve_never) as fetcher:
+        with pytest.raises(Refused) as caught:
+            await fetcher.fetch(f"http://slow.example:{server.port}/", FetchLimits(timeout_s=0.3))
+    assert caught.value.reason is RefusalReason.TOO_SLOW
     assert time.monotonic() - began < 3
 
 

@@ -95,3 +95,9 @@ def painted(pixels: Pixels, color: ColorName) -> Pixels:
 def distance(first: Rgb, second: Rgb) -> float:
     """Between two colours, from 0 to 441: Euclidean over red, green and blue."""
     return math.dist(first, second)
+
+
+def luma_difference(first: Rgb, second: Rgb) -> float:
+    """How much brighter one colour looks than another, from 0 to 255: what reading hangs on."""
+    red, green, blue = (a - b for a, b in zip(first, second, strict=True))
+    return abs(0.299 * red + 0.587 * green + 0.114 * blue)

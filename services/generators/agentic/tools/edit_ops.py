@@ -7,10 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.generators.agentic.tools.colors import ColorName
+from services.generators.agentic.tools.colors import PALETTE, ColorName, luma_difference
 
 MAX_EDITS = 12
 MIN_BOX_SIDE = 0.02
+MIN_TEXT_CONTRAST = 60.0
+"""Between text and what lies under it, see `luma_difference`."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -118,8 +120,8 @@ class PlaceText(_Strict):
         strange = sorted(set(self.text) - TEXT_CHARACTERS)
         if strange or self.text != " ".join(self.text.split()):
             raise ValueError(f"text of single spaces and known characters only, not {''.join(strange) or self.text!r}")
-        if self.color == self.background:
-            raise ValueError(f"{self.color} text on a {self.background} plate can't be read")
+        if self.background and luma_difference(PALETTE[self.color], PALETTE[self.background]) < MIN_TEXT_CONTRAST:
+            raise ValueError(f"{self.color} text on a {self.background} plate can't be read: one must be much brighter")
         return self
 
 

@@ -1,13 +1,15 @@
 """What each local edit does to pixels. Exact and the same every time: no randomness, no clock, no file of the machine."""
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from services.generators.agentic.tools.colors import NAMES, PALETTE, Rgb, distance, hsv_of, name_indices, painted, rgb_of
+from services.generators.agentic.tools.colors import NAMES, PALETTE, Rgb, distance, hsv_of, luma_difference, name_indices, painted, rgb_of
 from services.generators.agentic.tools.edit_ops import (
+    MIN_TEXT_CONTRAST,
     Blur,
     Box,
     Composite,
@@ -27,8 +29,8 @@ MIN_SIDE_PX = 64
 """An image that comes out smaller shows nothing that can be asked about."""
 MIN_TEXT_PX = 9
 MIN_SHAPE_PX = 10
-MIN_CONTRAST = 90.0
-"""Between what is placed and what lies under it, see `colors.distance`."""
+MIN_SHAPE_CONTRAST = 90.0
+"""Between a shape and what lies under it, see `colors.distance`."""
 MIN_RECOLORED_SHARE = 0.005
 """Of a rectangle's pixels: fewer of the old colour are fringes and noise, not a thing that has it."""
 
@@ -120,7 +122,7 @@ def place_text(image: Image.Image, op: PlaceText) -> Image.Image:
     result = image.copy()
     pen = ImageDraw.Draw(result)
     if op.background is None:
-        _check_contrast(image.crop(box), PALETTE[op.color], f"{op.color} text")
+        _check_contrast(image.crop(box), PALETTE[op.color], luma_difference, MIN_TEXT_CONTRAST, f"{op.color} text")
     else:
         left, top, right, bottom = box
         pen.rectangle((left, top, right - 1, bottom - 1), fill=PALETTE[op.background])
@@ -157,7 +159,8 @@ def place_shape(image: Image.Image, op: PlaceShape) -> Image.Image:
     )
     _check_inside(box, image, f"the {op.shape}")
     under = np.asarray(image.crop(box))
-    _check_contrast(image.crop(box), PALETTE[op.outline or op.color], f"{op.outline or op.color} {op.shape}")
+    edge = op.outline or op.color
+    _check_contrast(image.crop(box), PALETTE[edge], distance, MIN_SHAPE_CONTRAST, f"a {op.shape} in {edge}")
     layers = [(1.0, op.color)] if op.outline is None else [(1.0, op.outline), (1 - 2 * _OUTLINE_SHARE, op.color)]
     for scale, color in layers:
         corners = [
@@ -204,11 +207,10 @@ def _check_inside(box: PixelBox, image: Image.Image, what: str) -> None:
         raise EditRefused(f"{what} would be cut off: it reaches {detail}")
 
 
-def _check_contrast(under: Image.Image, color: Rgb, what: str) -> None:
+def _check_contrast(under: Image.Image, color: Rgb, difference: Callable[[Rgb, Rgb], float], needed: float, what: str) -> None:
     """Every sixteenth of what lies under must differ from the colour, so that no part of the thing drowns."""
     cells = np.asarray(under.resize((4, 4), Image.Resampling.BOX)).reshape(-1, 3)
-    least = min(distance(color, (int(red), int(green), int(blue))) for red, green, blue in cells)
-    if least < MIN_CONTRAST:
-        raise EditRefused(
-            f"{what} hardly differs from what lies under it ({least:.0f} of {MIN_CONTRAST:.0f}): take another color, or a plate"
-        )
+    least = min(difference(color, (int(red), int(green), int(blue))) for red, green, blue in cells)
+    if least < needed:
+        hint = f"by {least:.0f}, at least {needed:.0f} is needed"
+        raise EditRefused(f"{what} hardly differs from what lies under it: {hint}. Take another color, an outline or a plate")

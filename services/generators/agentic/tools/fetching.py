@@ -68,10 +68,12 @@ class Fetcher:
             raise Refused(RefusalReason.UNREACHABLE, str(error) or type(error).__name__) from error
 
     async def _follow(self, url: str, limits: FetchLimits) -> Fetched:
+        # One address that swallows packets must leave time for the others of its name.
+        patience = httpx2.Timeout(limits.timeout_s, connect=limits.timeout_s / 4)
         text = url
         for _ in range(limits.max_redirects + 1):
             checked = self.guard.check_url(text)
-            async with self.client.stream("GET", checked.text, headers=_HEADERS, timeout=limits.timeout_s) as response:
+            async with self.client.stream("GET", checked.text, headers=_HEADERS, timeout=patience) as response:
                 if response.status_code not in _REDIRECTS:
                     return Fetched(checked, await _read(response, limits.max_bytes))
                 text = _target_of(response, checked)
