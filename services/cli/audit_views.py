@@ -11,7 +11,7 @@ from services.cli.audit_drawing import Drawn
 from services.cli.audit_labels import LabelCounts, label_counts, overall
 from services.cli.audit_origin import maker_of
 from services.cli.plain import plain
-from services.cli.words import percent, percent0, words
+from services.cli.words import estimated, words
 from shared.events import LabelAudited
 from shared.run_spec import RunSpec
 
@@ -56,15 +56,9 @@ def render_audit(spec: RunSpec, drawn: Collection[Drawn], last: Mapping[str, Lab
     return Group(head, table)
 
 
-def precision_text(counts: LabelCounts) -> str:
-    """Label precision with its interval; a dash where nothing is known."""
-    if counts.precision is None:
-        return "–"
-    return f"{percent(counts.precision)} ({percent0(counts.interval.low)}–{percent0(counts.interval.high)})"
-
-
 def _figures(counts: LabelCounts) -> tuple[str, str, str, str]:
-    return (str(counts.num_correct), str(counts.num_wrong), str(counts.num_unsure), precision_text(counts))
+    precision = estimated(counts.precision, counts.interval.low, counts.interval.high)
+    return (str(counts.num_correct), str(counts.num_wrong), str(counts.num_unsure), precision)
 
 
 def _sample_json(drawn: Drawn, word: LabelAudited | None) -> dict[str, Any]:

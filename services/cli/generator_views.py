@@ -56,6 +56,9 @@ def _version_json(version: VersionCensus) -> dict[str, Any]:
                 "grpc_address": replica.grpc_address,
                 "state": replica_state(replica, is_paused=version.is_paused).value,
                 "unit_cost_s": replica.unit_cost_s,
+                "can_annotate": replica.can_annotate,
+                "max_lease_size": replica.max_lease_size,
+                "draws_probes": replica.draws_probes,
                 "cells": _cells_json(replica.cells),
             }
             for replica in version.replicas
@@ -81,7 +84,7 @@ def render_census(kinds: Sequence[KindCensus], run_ids: Sequence[str], *, now_ns
             table.add_row(kind.kind, "", Text(kind.state, style="red"), "0", "", f"{kind.num_open_leases:,}", "0", "0")
     parts: list[RenderableType] = [table]
     parts += [Text(line, style=_COLOURS[kind.state]) for kind in kinds if (line := _what_to_do(kind, now_ns))]
-    parts += [Text(f"{kind.kind} serves {_in_words(kind.cells)}", style="dim") for kind in kinds if kind.cells]
+    parts += [Text(f"{kind.kind} serves {_in_words(kind.cells)}{_terms(kind)}", style="dim") for kind in kinds if kind.cells]
     replicas = _table("Replicas", ("instance", "kind", "version", "address", "state"))
     for kind in kinds:
         for replica in kind.replicas:
@@ -103,6 +106,17 @@ def _what_to_do(kind: KindCensus, now_ns: int) -> str:
     if kind.state is State.DRAINING:
         return f"{kind.kind} has only replicas that drain: start another, or its cells go to other kinds or wait"
     return ""
+
+
+def _terms(kind: KindCensus) -> str:
+    """What sets its leases apart, where anything does; a lease must suit each of its replicas."""
+    limit = min((replica.max_lease_size for replica in kind.replicas if replica.max_lease_size), default=0)
+    terms = [
+        *(["annotates images as they are"] if all(replica.can_annotate for replica in kind.replicas) else []),
+        *([f"at most {limit} candidates a lease"] if limit else []),
+        *([] if all(replica.draws_probes for replica in kind.replicas) else ["draws no probes"]),
+    ]
+    return f"; {', '.join(terms)}" if terms else ""
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

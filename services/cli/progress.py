@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from services.cli.report_build import stage_of
+from services.cli.report_rounds import stage_of
 from services.cli.words import percent, words
 from shared import events as e
 

@@ -10,6 +10,8 @@ from shared.catalogue import CATALOGUE, Stream
 from shared.envelope import unseal
 from shared.errors import Rejected
 from shared.history import row_of, scan
+from shared.llm.spending import BUCKET as SPENDING
+from shared.llm.spending import read_spending
 from shared.run_spec import RunSpec
 from shared.tables import AnswerRow, read_answers
 
@@ -51,4 +53,5 @@ async def read_report(session: Session, spec: RunSpec) -> Report:
         if isinstance(record.event, e.EvaluationCompleted):
             ref = record.event.exam_answers
             answers[record.event.iteration] = read_answers(await session.artifacts.read_bytes(ref), ref.uri)
-    return build_report(spec, records, answers)
+    spent = await read_spending(await session.bus.bucket(SPENDING), spec.run_id)
+    return build_report(spec, records, answers, spent)

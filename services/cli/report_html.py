@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.cli.report_model import Report
 from services.cli.report_plots import label, plots
-from services.cli.words import duration, percent, percent0, points, words
+from services.cli.words import dollars, duration, estimated, percent, percent0, points, words
 
 
 def render_html(report: Report) -> str:
@@ -29,7 +29,10 @@ def render_html(report: Report) -> str:
         begun=datetime.fromtimestamp(report.run.created_at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         cell_rows=_cell_rows(report),
         reasons=sorted({reason for round_ in report.rounds for reason in round_.rejected}),
+        label=label,
+        dollars=dollars,
         duration=duration,
+        estimated=estimated,
         percent=percent,
         percent0=percent0,
         points=points,

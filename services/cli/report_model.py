@@ -103,6 +103,7 @@ class Round:
     explanation: str
     core_gain: float | None
     core_interval: Interval | None
+    held_back: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,78 @@ class RoomTime:
     done: int
     unit: str
     rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """What people said of accepted labels. `precision` is the share of right ones among those called right or wrong, None without any."""
+
+    audited: int
+    correct: int
+    wrong: int
+    unsure: int
+    precision: float | None
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class CellLabels:
+    """One cell's labels. `is_below_bound` is what keeps the cell out of the next mixture."""
+
+    cell: Cell
+    score: LabelScore
+    is_below_bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAudit:
+    """The labels that people looked at, and the cells that the last mixture held back for them."""
+
+    min_precision: float
+    score: LabelScore
+    cells: tuple[CellLabels, ...]
+    held_back: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpending:
+    """What calls to language models of one role cost."""
+
+    role: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What the run spent on language models, by role and in all, beside what it may spend."""
+
+    roles: tuple[RoleSpending, ...]
+    calls: int
+    tokens: int
+    cost_usd: float
+    cost_per_accepted_usd: float | None
+    max_calls: int
+    max_tokens: int
+    max_cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class KindScore:
+    """A generator kind over all rounds: what became of its candidates, and what making and judging them cost."""
+
+    kind: str
+    leases: int
+    candidates: int
+    accepted: int
+    acceptance: float | None
+    rejected: dict[str, int]
+    calls: int
+    tokens: int
+    cost_usd: float
+    cost_per_accepted_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +224,9 @@ class Report:
     exams: tuple[Exam, ...]
     rounds: tuple[Round, ...]
     rooms: tuple[RoomTime, ...]
+    labels: LabelAudit | None
+    spending: Spending | None
+    kinds: tuple[KindScore, ...]
 
 
 def to_json(report: Report) -> dict[str, Any]:

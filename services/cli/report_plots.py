@@ -22,7 +22,11 @@ from shared.domain import Cell, QuestionType
 INK, MUTED, GRID = "#1c2333", "#6b7280", "#e5e7eb"
 ACCENT, GOOD, BAD = "#4f46e5", "#0f9d6b", "#d1495b"
 TYPE_COLOURS = {QuestionType.MULTIPLE_CHOICE: "#4f46e5", QuestionType.NUMERIC: "#e08e0b", QuestionType.TEXT: "#0e9aa7"}
-REASON_COLOURS = ("#4f46e5", "#e08e0b", "#0e9aa7", "#d1495b", "#8b5cf6", "#64748b", "#84a98c", "#f2a6b3", "#b08968", "#3a86ff", "#94a3b8")
+REASON_COLOURS = (
+    *("#4f46e5", "#e08e0b", "#0e9aa7", "#d1495b", "#8b5cf6", "#64748b", "#84a98c", "#f2a6b3", "#b08968", "#3a86ff"),
+    *("#94a3b8", "#1c7c54", "#f4b400", "#7f1d1d", "#9bf6ff", "#5f0f40", "#c0ca33", "#264653", "#ffb38a"),
+)
+"""One for each reason."""
 HEAT = LinearSegmentedColormap.from_list("spiral", ["#f5f6ff", "#a5b4fc", "#4f46e5", "#312e81"])
 
 STYLE: dict[Any, Any] = {

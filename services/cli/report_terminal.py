@@ -5,8 +5,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.report_model import Exam, Report
-from services.cli.words import duration, percent, percent0, points, words
+from services.cli.report_model import Exam, LabelAudit, LabelScore, Report, Spending
+from services.cli.words import dollars, duration, estimated, percent, percent0, points, words
 
 
 def render_report(report: Report) -> RenderableType:
@@ -16,6 +16,12 @@ def render_report(report: Report) -> RenderableType:
         parts.append(_exam_table(report))
     if report.rounds:
         parts.append(_round_table(report))
+    if report.kinds:
+        parts.append(_kind_table(report))
+    if report.labels:
+        parts.append(_label_table(report.labels))
+    if report.spending:
+        parts.append(_spending_table(report.spending))
     if report.rooms:
         parts.append(_room_table(report))
     return Group(*parts)
@@ -85,6 +91,49 @@ def _round_table(report: Report) -> Table:
         decision = {None: "–", True: "[green]promoted[/green]", False: "[red]champion kept[/red]"}[round_.is_promoted]
         accepted = f"{round_.accepted}/{round_.candidates}"
         table.add_row(str(round_.iteration), accepted, rejected, words(round_.closing_reason) or "–", training, gain, decision)
+    return table
+
+
+def _kind_table(report: Report) -> Table:
+    table = _figures("Generators", ("kind", "leases", "candidates", "accepted", "rate", "models cost", "per accepted"), text=("kind",))
+    for kind in report.kinds:
+        rate = "–" if kind.acceptance is None else percent(kind.acceptance)
+        counts = (f"{kind.leases:,}", f"{kind.candidates:,}", f"{kind.accepted:,}", rate)
+        cost = (dollars(kind.cost_usd), dollars(kind.cost_per_accepted_usd)) if kind.calls else ("–", "–")
+        table.add_row(kind.kind, *counts, *cost)
+    return table
+
+
+def _label_table(labels: LabelAudit) -> Table:
+    title = f"Labels that people looked at (held back where surely less than {percent(labels.min_precision)} are right)"
+    table = _figures(title, ("cell", "right", "wrong", "unsure", "precision", ""), text=("cell", ""))
+    for cell in labels.cells:
+        mark = "[red]held back[/red]" if cell.cell in labels.held_back else "[red]below[/red]" if cell.is_below_bound else ""
+        table.add_row(words(str(cell.cell)), *_label_figures(cell.score), mark)
+    table.add_section()
+    table.add_row("all", *_label_figures(labels.score), "", style="bold")
+    return table
+
+
+def _label_figures(score: LabelScore) -> tuple[str, str, str, str]:
+    return (str(score.correct), str(score.wrong), str(score.unsure), estimated(score.precision, score.interval.low, score.interval.high))
+
+
+def _spending_table(spending: Spending) -> Table:
+    per_accepted = dollars(spending.cost_per_accepted_usd)
+    table = _figures(f"Language models ({per_accepted} per accepted sample)", ("role", "calls", "tokens", "cost"), text=("role",))
+    for role in spending.roles:
+        table.add_row(words(role.role), f"{role.calls:,}", f"{role.input_tokens + role.output_tokens:,}", dollars(role.cost_usd))
+    table.add_section()
+    table.add_row("all", f"{spending.calls:,}", f"{spending.tokens:,}", dollars(spending.cost_usd), style="bold")
+    table.add_row("allowed", f"{spending.max_calls:,}", f"{spending.max_tokens:,}", dollars(spending.max_cost_usd), style="dim")
+    return table
+
+
+def _figures(title: str, columns: tuple[str, ...], *, text: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in text else "right")
     return table
 
 

@@ -15,6 +15,7 @@ from services.cli.estimate import Cost, estimate, probe_counts
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.overrides import apply_overrides
 from services.cli.preparation import CheckedRun, check_run
+from services.cli.plain import plain
 from services.cli.probe_sets import expected_counts
 from services.cli.report_files import write_report
 from services.cli.report_model import to_json
@@ -24,6 +25,7 @@ from services.cli.run_command import run as run_to_the_end
 from services.cli.run_settings import MAX_ITERATIONS, ProbeCounts, RunSettings, check_sections, read_fixed_weights
 from services.cli.session import Target, open_session
 from services.cli.target import embedded, standing_target
+from services.cli.words import dollars
 from shared.domain import Cell, Strategy
 from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, SpendingSpec, TrainingSpec
 
@@ -120,9 +122,10 @@ def _show_cost(checked: CheckedRun, cost: Cost, as_json: bool) -> None:
     settings = checked.settings
     if as_json:
         values: dict[str, Any] = {"schema": DRY_RUN_SCHEMA, "run_id": checked.run_id, "model_type": checked.model_type, **asdict(cost)}
+        values["spending"] = plain(settings.spending)
         typer.echo(json.dumps(values, indent=1))
         return
-    console = open_console()
+    console, spending = open_console(), settings.spending
     table = Table(title="Probes per cell", title_justify="left", box=None, pad_edge=False)
     splits = list(cost.num_probes)
     table.add_column("cell")
@@ -137,6 +140,7 @@ def _show_cost(checked: CheckedRun, cost: Cost, as_json: bool) -> None:
     for line in (
         f"{cost.num_evaluations} evaluations, {cost.num_answers:,} answers in all",
         f"{cost.num_samples:,} accepted samples wanted, out of at most {cost.max_candidates:,} candidates",
+        f"at most {spending.max_calls:,} calls, {spending.max_tokens:,} tokens and {dollars(spending.max_cost_usd)} for language models",
         f"about {max(1, round(cost.minutes))} min on two cores without an accelerator",
         f"run id {checked.run_id}; nothing was started",
     ):

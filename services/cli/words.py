@@ -45,6 +45,18 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes:.1f} GB"
 
 
+def dollars(amount: float | None) -> str:
+    """An amount in US dollars, small ones with the digits that tell them apart; a dash where it is not known."""
+    if amount is None:
+        return "–"
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"
+
+
+def estimated(rate: float | None, low: float, high: float) -> str:
+    """A rate with its interval; a dash where it is not known."""
+    return "–" if rate is None else f"{percent(rate)} ({percent0(low)}–{percent0(high)})"
+
+
 def cost(seconds: float | None) -> str:
     """Seconds per piece in a unit that fits; nothing where it is not known."""
     if seconds is None:

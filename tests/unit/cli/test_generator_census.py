@@ -1,6 +1,7 @@
 """What `spiral generators` says of kinds, versions and replicas."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -103,3 +104,13 @@ def test_a_new_kind_is_listed_with_the_cells_that_nobody_else_serves() -> None:
     assert census_json(kinds, [])["kinds"][1]["cells"] == [{"category": "medical", "question_type": "text"}]
     assert "x-rays serves medical (text)" in shown(*kinds)
     assert "2.5 s" in shown(*kinds)
+
+
+def test_what_sets_a_kinds_leases_apart_is_said() -> None:
+    agentic = replace(living(GeneratorIdentity("agentic", "1", "a")), can_annotate=True, max_lease_size=8, draws_probes=False)
+    (kind,) = take_census([agentic], (), (), [])
+    assert "annotates images as they are, at most 8 candidates a lease, draws no probes" in shown(kind).replace("\n", " ")
+    (replica,) = census_json([kind], [])["kinds"][0]["versions"][0]["replicas"]
+    assert (replica["can_annotate"], replica["max_lease_size"], replica["draws_probes"]) == (True, 8, False)
+    (plain,) = take_census([living(OLD)], (), (), [])
+    assert "a lease" not in shown(plain)

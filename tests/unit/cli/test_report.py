@@ -16,7 +16,9 @@ from services.cli.report_model import SCHEMA, to_json
 from services.cli.report_terminal import print_report
 from services.cli.room_times import covered_s, room_times
 from shared import events as e
+from shared.domain import AuditVerdict, GeneratorIdentity, Spend
 from shared.errors import BadConfiguration
+from shared.intervals import wilson
 from tests.unit.cli.example_run import CELLS, REF, RUN, SPEC, exam_answers, model, records
 
 ANSWERS = {iteration: exam_answers(iteration) for iteration in range(3)}
@@ -106,3 +108,78 @@ def test_a_report_that_cannot_be_written_says_how_to_get_it_later(tmp_path: Path
     (tmp_path / "reports").write_bytes(b"")
     with pytest.raises(BadConfiguration, match=rf"can't be written to .*: Not a directory.*`spiral report {RUN}`"):
         write_report(build_report(SPEC, records(), ANSWERS), tmp_path)
+
+
+def audited() -> list[Recorded]:
+    """The example run with audits and model calls: the first cell is held back, agentic answered half of the leases at a price."""
+    some = []
+    for number, record in enumerate(records()):
+        event = record.event
+        agentic = GeneratorIdentity("agentic", "1.0.0", "b")
+        if isinstance(event, e.MixturePlanned) and event.iteration == 2:
+            event = replace(event, held_back=CELLS[:1])
+        if isinstance(event, e.CandidatesGenerated | e.CandidatesReviewed) and CELLS.index(event.lease.cell) % 2:
+            role = "ask" if isinstance(event, e.CandidatesGenerated) else "verify"
+            event = replace(event, generator=agentic, spent=(Spend(role, 3, 1000, 100, 0.25), Spend("solve", 0, 0, 0, 0.0)))
+        some.append(Recorded(event, record.stored_at_ns))
+        if number == 60:
+            some += [Recorded(label(n, AuditVerdict.WRONG if n < 3 else AuditVerdict.CORRECT), record.stored_at_ns) for n in range(5)]
+    late = some[-1].stored_at_ns + 10**15
+    return [*some, Recorded(label(0, AuditVerdict.UNSURE, revision=2), late)]
+
+
+def label(number: int, verdict: AuditVerdict, revision: int = 1) -> e.LabelAudited:
+    return e.LabelAudited(RUN, 1, CELLS[number % 2], f"sample-{number}", verdict, "ann", "", revision)
+
+
+def test_labels_are_reported_by_their_last_words_with_what_was_held_back() -> None:
+    report = build_report(SPEC, audited(), ANSWERS)
+    labels = report.labels
+    assert labels is not None
+    assert (labels.score.audited, labels.score.correct, labels.score.wrong, labels.score.unsure) == (5, 2, 2, 1)
+    assert [(cell.cell, cell.score.wrong) for cell in labels.cells] == [(CELLS[0], 1), (CELLS[1], 1)]
+    assert labels.held_back == report.rounds[1].held_back == CELLS[:1]
+    assert labels.score.interval == wilson(2, 4)
+    assert report.run.total_s == build_report(SPEC, records(), ANSWERS).run.total_s, "who looks later makes the run no longer"
+    assert build_report(SPEC, records(), ANSWERS).labels is None
+
+
+def test_spending_is_summed_by_role_and_kind() -> None:
+    report = build_report(SPEC, audited(), ANSWERS)
+    assert report.spending is not None
+    num_agentic = 2 * len(CELLS) // 2
+    assert [(role.role, role.calls, role.cost_usd) for role in report.spending.roles] == [
+        ("ask", 3 * num_agentic, 0.25 * num_agentic),
+        ("verify", 3 * num_agentic, 0.25 * num_agentic),
+    ]
+    assert report.spending.tokens == 2 * num_agentic * 1100
+    agentic, rendered = report.kinds
+    assert (agentic.kind, agentic.leases, agentic.cost_usd, rendered.cost_usd) == ("agentic", num_agentic, 0.5 * num_agentic, 0.0)
+    assert agentic.candidates == agentic.accepted + sum(agentic.rejected.values())
+    assert agentic.accepted + rendered.accepted == sum(round_.accepted for round_ in report.rounds)
+    assert agentic.cost_per_accepted_usd == pytest.approx(agentic.cost_usd / agentic.accepted)
+    assert report.spending.cost_per_accepted_usd == pytest.approx(report.spending.cost_usd / (agentic.accepted + rendered.accepted))
+
+
+def test_budget_is_what_counts_where_one_was_kept() -> None:
+    counted = (Spend("ask", 7, 10, 20, 1.5), Spend("verify", 0, 0, 0, 0.0))
+    spending = build_report(SPEC, audited(), ANSWERS, counted).spending
+    assert spending is not None
+    assert [(role.role, role.calls) for role in spending.roles] == [("ask", 7)]
+    assert (spending.cost_usd, spending.max_cost_usd) == (1.5, SPEC.spending.max_cost_usd)
+    assert build_report(SPEC, records(), ANSWERS).spending is None
+
+
+def test_new_figures_stand_in_page_terminal_and_json() -> None:
+    report = build_report(SPEC, audited(), ANSWERS)
+    page = render_html(report)
+    assert all(words in page for words in ("Labels", "held back", "Language models", "Generators", "agentic", "$12.00"))
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_report(console, report)
+    text = console.export_text()
+    assert all(words in text for words in ("Labels that people looked at", "held back", "Language models", "Generators", "$12.00"))
+    values = json.loads(json.dumps(to_json(report), allow_nan=False))
+    assert values["labels"]["cells"][0]["score"]["interval"].keys() == {"low", "high", "level"}
+    assert values["rounds"][1]["held_back"] == [{"category": "chart_graph", "question_type": "multiple_choice"}]
+    assert {"role", "calls", "cost_usd"} <= values["spending"]["roles"][0].keys()
+    assert values["kinds"][0]["kind"] == "agentic"
