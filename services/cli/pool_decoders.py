@@ -67,22 +67,22 @@ class Decoders:
         raise Unusable(RejectionReason.IMAGE_UNDECODABLE.value, f"{_NUM_ATTEMPTS} decoders died of it")
 
     async def _ask(self, payload: bytes) -> _Answer:
-        decoder, is_sound = await self._idle.get(), False
+        decoder = await self._idle.get()
         try:
             async with asyncio.timeout(self._patience_s):
                 answer = await decoder.ask(payload)
-            is_sound = True
-            return answer
-        except TimeoutError as error:
-            detail = f"does not decode within {self._patience_s:g} s"
-            raise Unusable(RejectionReason.IMAGE_UNDECODABLE.value, detail) from error
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+            await decoder.stop()
+            self._idle.put_nowait(await self._start())
+            if isinstance(error, TimeoutError):
+                detail = f"does not decode within {self._patience_s:g} s"
+                raise Unusable(RejectionReason.IMAGE_UNDECODABLE.value, detail) from error
             raise _Died from error
-        finally:
-            if not is_sound:
-                await decoder.stop()
-                decoder = await self._start()
-            self._idle.put_nowait(decoder)
+        except BaseException:
+            await decoder.stop()
+            raise
+        self._idle.put_nowait(decoder)
+        return answer
 
     async def _start(self) -> "_Decoder":
         process = await asyncio.create_subprocess_exec(

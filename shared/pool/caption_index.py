@@ -26,7 +26,8 @@ class CaptionIndex:
         import bm25s
 
         index = bm25s.BM25(method="lucene")
-        if documents:
+        self._has_words = any(documents)
+        if self._has_words:
             index.index((documents, vocabulary), show_progress=False)
             self._data, self._texts, self._starts = (index.scores[name] for name in ("data", "indices", "indptr"))
         self._vocabulary = vocabulary
@@ -38,7 +39,7 @@ class CaptionIndex:
     def num_with(self, word: str) -> int:
         """How many texts have a word."""
         at = self._vocabulary.get(word)
-        return 0 if at is None or not self._num_texts else int(self._starts[at + 1] - self._starts[at])
+        return 0 if at is None or not self._has_words else int(self._starts[at + 1] - self._starts[at])
 
     def add_to(self, scores: Scores, word: str, rarity: float) -> None:
         """Adds to the texts' scores what a word contributes, given its rarity over all segments."""
