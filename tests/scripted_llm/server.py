@@ -88,6 +88,11 @@ class ScriptedLlm:
         self._thread.join()
         self._server.server_close()
 
+    @property
+    def num_in_flight(self) -> int:
+        """Requests that are being answered."""
+        return self._num_in_flight
+
     def said(self, route: str, payload: bytes, headers: dict[str, str]) -> Said:
         """The answer to a request, after its delay."""
         with self._lock:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 import httpx2
 
@@ -23,6 +24,7 @@ from services.generators.agentic.tools.downloads import Download, fetch_image
 from services.generators.agentic.tools.fetching import Fetcher, open_fetcher
 from services.generators.agentic.tools.rasters import read_raster
 from services.generators.agentic.tools.refusals import Refused
+from services.generators.agentic.tools.search_exchange import domain_of
 from services.generators.agentic.tools.searxng import SearxngSearch
 from services.generators.agentic.tools.serper import SERPER_URL, SerperSearch
 from services.generators.agentic.tools.web_search import InvalidSearchReply, WebImage, WebSearch
@@ -49,6 +51,7 @@ class WebFinder:
         self._fetcher = fetcher
         self._artifacts = artifacts
         self._now = now or (lambda: datetime.now(UTC))
+        self._looking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, query: str, *, list_id: str, limit: int, licences: Sequence[str]) -> list[Source]:
         """Up to `limit` images that may be used, the best first.
@@ -58,9 +61,12 @@ class WebFinder:
             Retryable: the search, or the store, is away.
         """
         name = _name(self._search.name, query, list_id, limit, licences)
-        standing = await self._artifacts.find(name)
-        if standing is None:
-            standing = await self._look(name, query, limit, licences)
+        # Candidates of one list often search alike, and at the same time.
+        lock = self._looking.setdefault(name, asyncio.Lock())
+        async with lock:
+            standing = await self._artifacts.find(name)
+            if standing is None:
+                standing = await self._look(name, query, limit, licences)
         manifest = await self._artifacts.manifest(standing)
         return [_source(row, manifest.files[row["file"]]) for row in manifest.metadata["images"]]
 
@@ -147,7 +153,7 @@ async def _row(download: Download) -> dict[str, Any]:
         "title": download.title[:_CAPTION_CHARS],
         "url": download.url,
         "page_url": download.page_url,
-        "domain": download.domain,
+        "domain": domain_of(download.page_url, download.url),
         "retrieved_at": download.retrieved_at.isoformat(timespec="seconds"),
     }
 
