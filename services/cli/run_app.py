@@ -14,8 +14,8 @@ from services.cli.console import open_console
 from services.cli.estimate import Cost, estimate, probe_counts
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.overrides import apply_overrides
-from services.cli.preparation import CheckedRun, check_run
 from services.cli.plain import plain
+from services.cli.preparation import CheckedRun, check_run
 from services.cli.probe_sets import expected_counts
 from services.cli.report_files import write_report
 from services.cli.report_model import to_json

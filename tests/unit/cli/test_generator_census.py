@@ -109,7 +109,7 @@ def test_a_new_kind_is_listed_with_the_cells_that_nobody_else_serves() -> None:
 def test_what_sets_a_kinds_leases_apart_is_said() -> None:
     agentic = replace(living(GeneratorIdentity("agentic", "1", "a")), can_annotate=True, max_lease_size=8, draws_probes=False)
     (kind,) = take_census([agentic], (), (), [])
-    assert "annotates images as they are, at most 8 candidates a lease, draws no probes" in shown(kind).replace("\n", " ")
+    assert "annotates images as they are, at most 8 candidates a lease, draws no probes" in " ".join(shown(kind).split())
     (replica,) = census_json([kind], [])["kinds"][0]["versions"][0]["replicas"]
     assert (replica["can_annotate"], replica["max_lease_size"], replica["draws_probes"]) == (True, 8, False)
     (plain,) = take_census([living(OLD)], (), (), [])
