@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -120,14 +120,16 @@ def plan_kills(undisturbed: Outcome, *, num_kills: int, seed: int) -> list[Kill]
     return kills
 
 
-async def turn(state_dir: Path, settings: RunSettings, *, kills: Sequence[Kill] = ()) -> Outcome:
-    """Runs to the end, killing on the way, and reads what stands then.
+async def turn(
+    state_dir: Path, settings: RunSettings, *, kills: Sequence[Kill] = (), environment: Mapping[str, str] = ENVIRONMENT
+) -> Outcome:
+    """Runs to the end, killing on the way, and reads what stands then; `environment` holds settings for every room.
 
     Raises:
         TimeoutError: it did not end in 15 minutes.
         ChildFailed: a room does not come up again.
     """
-    async with LocalStack(state_dir, environment=ENVIRONMENT, announce=_say) as stack:
+    async with LocalStack(state_dir, environment=environment, announce=_say) as stack:
         await stack.ready()
         async with open_session(Target(stack.info.bus_url, stack.info.store_url, state_dir)) as session:
             turning = asyncio.create_task(_turn(session, stack, settings, kills))

@@ -47,6 +47,9 @@ class Sighted:
             "NumericItem": self._numeric_item,
             "TextItem": self._text_item,
             "Solution": self._solution,
+            "TextOnlyAnswer": lambda request, errs: {"answer": None},
+            "CategoryAnswer": self._category,
+            "BlindAnswer": self._blind_answer,
         }
         return json.dumps(answers[request.schema_name](request, self._errs(request)))
 
@@ -127,6 +130,13 @@ class Sighted:
         if errs:
             answer = "purple" if not (answer or "").isdigit() and len(answer or "") != 1 else None
         return {"reasoning": "I looked.", "is_answerable": answer is not None, "answer": answer or ""}
+
+    def _category(self, request: ChatRequest, errs: bool) -> dict[str, Any]:
+        return {"reason": "its ground says so", "category": _maybe_other(look(request.images[0]).category, errs).value}
+
+    def _blind_answer(self, request: ChatRequest, errs: bool) -> dict[str, Any]:
+        answer = answer_of("\n".join(request.texts), look(request.images[0]))
+        return {"reasoning": "I looked.", "answer": None if errs else answer}
 
 
 def answer_of(asked: str, view: View) -> str | None:
