@@ -1,12 +1,15 @@
-"""Running `spiral pool` as a user does, in a process of its own."""
+"""Running `spiral pool` as a user does: in this process where nobody kills it, else in one of its own."""
 
-import asyncio
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from services.cli.app import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,16 +25,27 @@ class Ended:
         return json.loads(self.out)
 
 
-async def start(*arguments: str, before: tuple[str, ...] = ()) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(*before, sys.executable, "-m", "services.cli", "pool", *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def pool(*arguments: str | Path) -> Ended:
+    """Runs a command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(["pool", *map(str, arguments)])
+        except SystemExit as ended:
+            code = ended.code
+    assert isinstance(code, int)
+    return Ended(code, out.getvalue(), err.getvalue())
 
 
-async def pool(*arguments: str | Path, before: tuple[str, ...] = ()) -> Ended:
-    process = await start(*map(str, arguments), before=before)
-    out, err = await asyncio.wait_for(process.communicate(), 90)
-    return Ended(process.returncode or 0, out.decode(), err.decode())
+def start(*arguments: str | Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Starts a command line in a process of its own, behind another command where one is given."""
+    command = (*before, sys.executable, "-m", "services.cli", "pool", *map(str, arguments))
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=60)
+    return Ended(process.returncode, out, err)
 
 
 def stored(state: Path, kind: str) -> list[Path]:

@@ -33,14 +33,14 @@ def address(buckets: Path) -> Iterator[str]:
         yield f"s3://{KEY}:{SECRET}@127.0.0.1:{port}"
 
 
-async def test_images_of_a_bucket(address: str, buckets: Path, tmp_path: Path) -> None:
+def test_images_of_a_bucket(address: str, buckets: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     options = (f"{address}/photos/2024", "--licence", "CC0", "--max-bytes", "200000", "--state-dir", state, "--json")
-    ended = await pool("add", *options)
-    added = ended.json()
+    told = pool("add", *options)
+    added = told.json()
     assert (added["num_looked_at"], added["num_added"]) == (14, 12)
     assert added["refused"] == {"image_undecodable": 1, "image_too_large": 1}
-    [hit] = (await pool("search", "cats", "--json", "--state-dir", state)).json()["hits"]
+    [hit] = pool("search", "cats", "--json", "--state-dir", state).json()["hits"]
     assert hit["source"] == "photos/2024"
     assert hit["origin"].startswith(f"s3://{address.rpartition('@')[2]}/photos/2024/may/3.jpg?etag=")
     report = (state / "reports" / "pool-refusals.jsonl").read_text()
@@ -48,39 +48,39 @@ async def test_images_of_a_bucket(address: str, buckets: Path, tmp_path: Path) -
         "zip-behind.jpg",
         "large.jpg",
     }
-    for text in (ended.out, ended.err, report, *(path.read_bytes().decode(errors="replace") for path in stored(state, "manifests"))):
+    for text in (told.out, told.err, report, *(path.read_bytes().decode(errors="replace") for path in stored(state, "manifests"))):
         assert SECRET not in text
     assert not any(SECRET.encode() in path.read_bytes() for path in stored(state, "blobs"))
 
     # What is known by its etag is not even read again; what changed is.
     (buckets / "photos" / "2024" / "may" / "0.jpg").write_bytes(encoded(photo(500, 120)))
-    again = (await pool("add", *options)).json()
+    again = pool("add", *options).json()
     assert (again["num_added"], again["num_known"]) == (1, 11)
     assert again["num_bytes_read"] < 40_000
 
 
-async def test_a_bucket_that_is_missing_is_told_and_not_made(address: str, buckets: Path, tmp_path: Path) -> None:
-    ended = await pool("add", f"{address}/nowhere", "--licence", "CC0", "--state-dir", tmp_path / "state")
-    assert ended.code == 2
-    assert "there is no bucket 'nowhere'" in ended.err
+def test_a_bucket_that_is_missing_is_told_and_not_made(address: str, buckets: Path, tmp_path: Path) -> None:
+    told = pool("add", f"{address}/nowhere", "--licence", "CC0", "--state-dir", tmp_path / "state")
+    assert told.code == 2
+    assert "there is no bucket 'nowhere'" in told.err
     assert not (buckets / "nowhere").exists()
 
 
-async def test_wrong_credentials_are_told(address: str, tmp_path: Path) -> None:
+def test_wrong_credentials_are_told(address: str, tmp_path: Path) -> None:
     wrong = address.replace(SECRET, "guessed-secret")
-    ended = await pool("add", f"{wrong}/photos", "--licence", "CC0", "--state-dir", tmp_path / "state")
-    assert ended.code == 2
-    assert "refuses us" in ended.err
-    assert "guessed-secret" not in ended.err
+    told = pool("add", f"{wrong}/photos", "--licence", "CC0", "--state-dir", tmp_path / "state")
+    assert told.code == 2
+    assert "refuses us" in told.err
+    assert "guessed-secret" not in told.err
 
 
-async def test_a_pool_may_stand_in_a_bucket(address: str, buckets: Path, tmp_path: Path) -> None:
+def test_a_pool_may_stand_in_a_bucket(address: str, buckets: Path, tmp_path: Path) -> None:
     store = ("--store-url", f"{address}/pool/sub", "--state-dir", tmp_path / "state")
-    added = (await pool("add", buckets / "photos", "--licence", "CC0", *store, "--json")).json()
+    added = pool("add", buckets / "photos", "--licence", "CC0", *store, "--json").json()
     assert added["num_added"] == 13
-    assert (await pool("add", buckets / "photos", "--licence", "CC0", *store, "--json")).json()["num_known"] == 13
-    stats = (await pool("stats", "--json", *store)).json()
+    assert pool("add", buckets / "photos", "--licence", "CC0", *store, "--json").json()["num_known"] == 13
+    stats = pool("stats", "--json", *store).json()
     assert stats["num_images"] == 13
-    ended = await pool("search", "cats", "--save", tmp_path / "thumbs", *store)
-    assert "Three cats" in ended.out
+    told = pool("search", "cats", "--save", tmp_path / "thumbs", *store)
+    assert "Three cats" in told.out
     assert len(list((tmp_path / "thumbs").iterdir())) == 1

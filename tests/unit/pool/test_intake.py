@@ -188,9 +188,7 @@ def test_an_image_that_was_taken_in_is_taken_in_as_it_is() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from([("JPEG", {}), ("PNG", {}), ("WEBP", {}), ("WEBP", {"lossless": True})]), st.data())
-def test_bytes_that_were_tampered_with_are_refused_or_taken_but_nothing_else(
-    form: tuple[str, dict[str, object]], data: st.DataObject
-) -> None:
+def test_bytes_that_were_tampered_with_are_refused_or_taken(form: tuple[str, dict[str, object]], data: st.DataObject) -> None:
     payload = bytearray(tagged(photo(15, 40), 6, form[0], **form[1]))
     for _ in range(data.draw(st.integers(1, 6))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
