@@ -1,5 +1,6 @@
 """Both kinds in one run: agents on a scripted model server beside drawn scenes, the agents' room killed midway by SIGKILL."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
