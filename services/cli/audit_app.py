@@ -13,6 +13,7 @@ import typer
 from services.cli.asking import look_up
 from services.cli.audit_drawing import Drawn, dataset_samples, draw_from_datasets
 from services.cli.audit_file import read_verdicts
+from services.cli.audit_quarantine import quarantine_json, read_quarantine, show_quarantine
 from services.cli.audit_screen import Screen
 from services.cli.audit_views import audit_json, render_audit
 from services.cli.audit_words import AuditBook, read_words, say_again
@@ -38,6 +39,7 @@ class Wish:
     is_again: bool
     folder: Path | None
     verdicts: Path | None
+    is_quarantine: bool
     as_json: bool
 
 
@@ -54,6 +56,9 @@ def audit(
     verdicts: Annotated[
         Path | None, typer.Option(metavar="FILE", help='JSONL instead of the keyboard: {"sample_id": ..., "verdict": "right", "note": ""}.')
     ] = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Only show what was quarantined: labels that every blind solver contradicts.")
+    ] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     bus_url: BusUrl = "",
     store_url: StoreUrl = "",
@@ -69,6 +74,7 @@ def audit(
         is_again=again,
         folder=save,
         verdicts=verdicts,
+        is_quarantine=quarantine,
         as_json=as_json,
     )
     look_up(state_dir, bus_url, store_url, lambda session: _audit(session, wish))
@@ -76,6 +82,9 @@ def audit(
 
 async def _audit(session: Session, wish: Wish) -> None:
     spec = await session.runs.get(wish.run_id) if wish.run_id else await latest_run(session)
+    if wish.is_quarantine:
+        await _show_quarantine(session, spec, wish)
+        return
     standing = await read_words(session.artifacts, spec)
     num_unsaid = await say_again(session, spec.run_id, standing)
     console = open_console(stderr=wish.as_json)
@@ -93,6 +102,14 @@ async def _audit(session: Session, wish: Wish) -> None:
     else:
         console.print()
         console.print(render_audit(spec, drawn, book.last))
+
+
+async def _show_quarantine(session: Session, spec: RunSpec, wish: Wish) -> None:
+    found = await read_quarantine(session.artifacts, spec, iterations=wish.iterations, cells=wish.cells)
+    if wish.as_json:
+        typer.echo(json.dumps(quarantine_json(spec, found), indent=1))
+    if not wish.as_json or wish.folder is not None:
+        show_quarantine(open_console(stderr=wish.as_json), spec, found, wish.folder)
 
 
 async def _take_from_keyboard(drawn: Sequence[Drawn], wish: Wish, book: AuditBook) -> None:

@@ -1,4 +1,4 @@
-"""Where an accepted sample comes from, in a few lines for whoever audits it. What the provenance says was written by its maker. Pure."""
+"""Where a sample or candidate comes from, in a few lines for whoever audits it. What the provenance says was written by its maker. Pure."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.cli.words import on_screen, words
+from shared.domain import Candidate
 from shared.tables import Sample
 
 MAX_LINE_CHARS = 300
@@ -39,14 +40,14 @@ class _Provenance(_Told):
     models: dict[str, str] = {}
 
 
-def origin_of(sample: Sample) -> list[tuple[str, str]]:
+def origin_of(made: Sample | Candidate) -> list[tuple[str, str]]:
     """Names and values: maker, what proves the label, source, licence, edits, models. Text is safe to print."""
     try:
-        told = _Provenance.model_validate_json(sample.provenance)
+        told = _Provenance.model_validate_json(made.provenance)
     except ValidationError:
-        return [("maker", "its provenance can't be read"), ("proof", _proof(sample))]
+        return [("maker", "its provenance can't be read"), ("proof", _proof(made))]
     maker = " ".join(part for part in (told.generator.kind, told.generator.version, told.task) if part) or "unknown"
-    lines = [("maker", f"{maker}, lease {sample.lease_id}"), ("proof", _proof(sample))]
+    lines = [("maker", maker), ("proof", _proof(made))]
     licence = told.licence
     if told.source is not None:
         where = told.source.page_url or told.source.url
@@ -59,16 +60,16 @@ def origin_of(sample: Sample) -> list[tuple[str, str]]:
     return [(name, on_screen(value)[:MAX_LINE_CHARS]) for name, value in lines if value]
 
 
-def maker_of(sample: Sample) -> str:
-    """The kind of generator that made a sample, as it says itself; empty where it says nothing."""
+def maker_of(made: Sample | Candidate) -> str:
+    """The kind of generator that made it, as it says itself; empty where it says nothing."""
     try:
-        return on_screen(_Provenance.model_validate_json(sample.provenance).generator.kind)
+        return on_screen(_Provenance.model_validate_json(made.provenance).generator.kind)
     except ValidationError:
         return ""
 
 
-def _proof(sample: Sample) -> str:
-    return "the answer follows from its scene" if sample.scene else "none but the agreement of models"
+def _proof(made: Sample | Candidate) -> str:
+    return "the answer follows from its scene" if made.scene else "none but the agreement of models"
 
 
 def _edits(edits: Sequence[dict[str, Any]]) -> str:

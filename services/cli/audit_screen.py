@@ -14,7 +14,7 @@ from services.cli.audit_picture import half_blocks, save_image
 from services.cli.audit_words import AuditBook
 from services.cli.keyboard import Keyboard
 from services.cli.words import on_screen, words
-from shared.domain import AuditVerdict
+from shared.domain import AuditVerdict, Candidate
 from shared.errors import BadConfiguration, Rejected
 from shared.events import LabelAudited
 from shared.prompt import LETTERS
@@ -81,20 +81,10 @@ class Screen:
         sample = drawn.sample
         self._print("")
         self.console.rule(f"{place + 1} of {total} · iteration {drawn.iteration} · {words(str(sample.cell))}", align="left")
-        self._show_image(sample)
+        show_image(self.console, sample.image, sample.sample_id, self.folder)
         self.console.print(described(sample))
         if before is not None:
             self._print(f"said before: {_said(before)}", style="yellow")
-
-    def _show_image(self, sample: Sample) -> None:
-        is_inline = self.console.is_terminal and self.console.color_system is not None
-        if is_inline:
-            rows = max(8, self.console.height - TEXT_ROWS)
-            self.console.print(half_blocks(sample.image, columns=self.console.width, rows=rows))
-        if self.folder is not None:
-            self._print(f"image: {saved(sample, self.folder)}")
-        elif not is_inline:
-            self._print("the image can't be shown in this terminal: save it by --save DIR", style="yellow")
 
     def _echo(self, text: str) -> None:
         # As it is: the console would take the backspaces out.
@@ -105,35 +95,41 @@ class Screen:
         self.console.print(text, style=style, end=end, markup=False, highlight=False, soft_wrap=True)
 
 
-def described(sample: Sample) -> Table:
-    """Question, choices, label and origin as a table; strangers' text is made safe to print."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("question", Text(on_screen(sample.question), style="bold"))
-    for letter, choice in zip(LETTERS, sample.choices, strict=False):
-        is_label = sample.answer.strip().upper() == letter
-        table.add_row("", Text(f"{letter}. {on_screen(choice)}", style="bold green" if is_label else ""))
-    tolerance = f"  (± {sample.tolerance:g})" if sample.tolerance else ""
-    table.add_row("label", Text(f"{on_screen(sample.answer)}{tolerance}", style="bold green"))
-    for name, value in origin_of(sample):
-        table.add_row(name, Text(value, style="dim"))
-    return table
-
-
-def saved(sample: Sample, folder: Path) -> Path:
-    """Where a sample's image was written.
+def show_image(console: Console, payload: bytes, name: str, folder: Path | None) -> None:
+    """Shows an image inline where the terminal has colours, and saves it where there is a folder for it.
 
     Raises:
         BadConfiguration: it can't be written there.
         Rejected: it does not decode.
     """
+    is_inline = console.is_terminal and console.color_system is not None
     try:
-        return save_image(sample.image, folder, sample.sample_id[:16])
+        if is_inline:
+            console.print(half_blocks(payload, columns=console.width, rows=max(8, console.height - TEXT_ROWS)))
+        if folder is not None:
+            console.print(f"image: {save_image(payload, folder, name[:16])}", markup=False, highlight=False, soft_wrap=True)
     except Rejected as error:
-        raise Rejected(f"sample {sample.sample_id}: {error}") from error
+        raise Rejected(f"sample {name}: {error}") from error
     except OSError as error:
         raise BadConfiguration(f"images can't be saved in {folder}: {error.strerror}") from error
+    if folder is None and not is_inline:
+        console.print("the image can't be shown in this terminal: save it by --save DIR", style="yellow", highlight=False)
+
+
+def described(made: Sample | Candidate) -> Table:
+    """Question, choices, label and origin as a table; strangers' text is made safe to print."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("question", Text(on_screen(made.question), style="bold"))
+    for letter, choice in zip(LETTERS, made.choices, strict=False):
+        is_label = made.answer.strip().upper() == letter
+        table.add_row("", Text(f"{letter}. {on_screen(choice)}", style="bold green" if is_label else ""))
+    tolerance = f"  (± {made.tolerance:g})" if made.tolerance else ""
+    table.add_row("label", Text(f"{on_screen(made.answer)}{tolerance}", style="bold green"))
+    for name, value in origin_of(made):
+        table.add_row(name, Text(value, style="dim"))
+    return table
 
 
 def _said(word: LabelAudited) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from services.cli.target import embedded
 from services.planner.audits import CellAudits
 from services.planner.codec import from_json
 from services.planner.service import BUCKET, audits_key
-from shared.domain import AuditVerdict, Cell, ImageCategory, QuestionType
+from services.quality.quarantine import write_quarantine
+from services.quality.review import Doubted
+from shared.domain import AuditVerdict, Candidate, Cell, ImageCategory, QuestionType
 from shared.events import LabelAudited
 from shared.run_spec import QualitySpec, RunSpec
 from shared.tables import Sample, write_samples
@@ -206,3 +208,28 @@ async def test_run_whose_stack_is_down_can_be_audited(tmp_path: Path) -> None:
     assert [(sample["iteration"]) for sample in found["samples"]] == [1, 1, 1, 1, 2, 2, 2, 2]
     code, found, _ = await plainly(state, "--iteration", "2", "--per-cell", "1", "--json")
     assert (len(found["samples"]), found["overall"]["num_correct"]) == (2, 1)
+
+
+def doubted(sample: Sample, *answers: tuple[str, str]) -> Doubted:
+    names = {field.name for field in fields(Candidate)} - {"candidate_id"}
+    return Doubted(Candidate(sample.sample_id, **{name: getattr(sample, name) for name in names}), answers)
+
+
+async def test_what_was_quarantined_is_listed_shown_and_saved(session: Session, tmp_path: Path) -> None:
+    by_cell = {sample.cell: sample for sample in SAMPLES}
+    for cell in CELLS:
+        file = await session.artifacts.put_bytes(write_quarantine([doubted(by_cell[cell], ("a-vl", "9"), ("b-vl", "[red]9[/red]\x1b[2J"))]))
+        await session.artifacts.commit(f"runs/{SPEC.run_id}/1/reviews/lease-{cell.category}", {"quarantine.parquet": file}, cause=CAUSE)
+    await session.artifacts.commit(f"runs/{SPEC.run_id}/1/reviews/lease-of-none", {}, cause=CAUSE)
+    code, found, err = await plainly(tmp_path / "state", "--quarantine", "--json")
+    assert code == 0, err
+    assert found["schema"] == "spiral.quarantine/1"
+    assert [candidate["lease_id"] for candidate in found["candidates"]] == ["lease-chart_graph", "lease-map"]
+    assert found["candidates"][0]["answers"][0] == {"by": "a-vl", "answered": "9"}
+    async with audit(tmp_path / "state", "--quarantine", "--cell", str(CELLS[1]), "--save", str(tmp_path / "images")) as terminal:
+        await terminal.shows("1 quarantined candidate(s)")
+        assert await terminal.exit_code() == 0
+        assert "[red]9[/red]�[2J (b-vl)" in terminal.text
+        assert "▀" in terminal.text
+    (image,) = (tmp_path / "images").iterdir()
+    assert image.read_bytes() == by_cell[CELLS[1]].image
