@@ -8,6 +8,7 @@ Manifest names:
     runs/<run_id>/<iteration>/candidates/<lease_id>
     runs/<run_id>/<iteration>/reviews/<lease_id>
     pool/<digest>
+    benchmarks/<name>
 """
 
 import asyncio
@@ -170,6 +171,17 @@ class Artifacts:
             return standing
         manifest = await self.manifest(ref)
         return await self._cache.fetch(ref.sha256, manifest.files)
+
+    async def forget(self, name: str) -> bool:
+        """Takes back a manifest that an operator registered, so that its name is free; says whether one stood. Its files stay.
+
+        Nothing that rooms told each other of is ever taken back.
+        """
+        key = _manifest_key(name)
+        if await self._store.stat(key) is None:
+            return False
+        await self._store.delete(key)
+        return True
 
     async def names(self, prefix: str) -> list[str]:
         """The names of the committed manifests that start with `prefix`, sorted."""

@@ -11,6 +11,7 @@ import typer
 from deploy.local.stack import load_stack
 from services.cli import audit_app, dead, run_app, status
 from services.cli.asking import ask, look_up, show
+from services.cli.benchmark import benchmark_app
 from services.cli.console import open_console
 from services.cli.generators import generators_app
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
@@ -33,6 +34,7 @@ dead_app = typer.Typer(help="Events that no room could handle.", no_args_is_help
 app.add_typer(dead_app, name="dead")
 app.add_typer(generators_app, name="generators")
 app.add_typer(pool_app, name="pool")
+app.add_typer(benchmark_app, name="benchmark")
 app.command("run")(run_app.run)
 app.command("audit")(audit_app.audit)
 app.command("up")(up)

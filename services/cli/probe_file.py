@@ -1,9 +1,6 @@
 """Reads a user's probe file, Parquet or JSONL; every fault is named by file, row and column before anything is uploaded."""
 
-import base64
-import binascii
 import hashlib
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from services.cli.images import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, image_fault
+from services.cli.images import MAX_IMAGE_PIXELS, image_fault
+from services.cli.row_files import Faults, image_bytes, jsonl_rows
 from shared.answers import check_reference
 from shared.domain import Cell, ImageCategory, QuestionType
 from shared.errors import Rejected
 from shared.prompt import LETTERS
 from shared.tables import Probe
 
-MAX_FAULTS_SHOWN = 10
 DEFAULT_CATEGORY = ImageCategory.MIXED
 
 
@@ -50,26 +47,6 @@ class ProbeRow(BaseModel):
         return cls.model_fields[info.field_name].default if value is None else value
 
 
-class _Faults:
-    """Collects the first faults, so that one reading of the file shows more than one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: list[str] = []
-        self._num = 0
-
-    def add(self, row: int, column: str, what: str) -> None:
-        self._num += 1
-        if len(self._lines) < MAX_FAULTS_SHOWN:
-            self._lines.append(f"  {self._path.name}, row {row}, column {column!r}: {what}")
-
-    def raise_any(self) -> None:
-        if self._num:
-            rest = self._num - len(self._lines)
-            more = [f"  ... and {rest} more"] if rest else []
-            raise Rejected("\n".join([f"{self._path} has {self._num} fault(s):", *self._lines, *more]))
-
-
 def read_probe_file(path: Path, *, max_pixels: int = MAX_IMAGE_PIXELS) -> list[Probe]:
     """The probes of a file, in its order, with an empty split; rows count from 1.
 
@@ -86,10 +63,10 @@ def read_probe_file(path: Path, *, max_pixels: int = MAX_IMAGE_PIXELS) -> list[P
     if suffix == ".parquet":
         rows = _parquet_rows(path)
     elif suffix in (".jsonl", ".ndjson"):
-        rows = _jsonl_rows(path)
+        rows = jsonl_rows(path)
     else:
         raise Rejected(f"{path} must end in .parquet or .jsonl")
-    faults = _Faults(path)
+    faults = Faults(path)
     probes: list[Probe] = []
     first_seen: dict[str, int] = {}
     for number, fields in rows:
@@ -123,28 +100,14 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
-                raise Rejected(f"{path}, row {number}: is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise Rejected(f"{path}, row {number}: holds {type(row).__name__}, not an object with columns")
-            yield number, row
-
-
-def _probe(number: int, fields: dict[str, Any], folder: Path, max_pixels: int, faults: _Faults) -> Probe | None:
+def _probe(number: int, fields: dict[str, Any], folder: Path, max_pixels: int, faults: Faults) -> Probe | None:
     try:
         row = ProbeRow.model_validate(fields)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             faults.add(number, ".".join(str(part) for part in problem["loc"]), problem["msg"])
         return None
-    image = _image_bytes(row.image, folder)
+    image = image_bytes(row.image, folder)
     fault = image if isinstance(image, str) else image_fault(image, max_pixels)
     if isinstance(image, str) or fault is not None:
         faults.add(number, "image", str(fault))
@@ -174,27 +137,3 @@ def _letter(row: ProbeRow) -> str:
     is_choice = row.question_type is QuestionType.MULTIPLE_CHOICE and row.choices.count(row.answer) == 1
     is_letter = row.answer in LETTERS[: len(row.choices)] and row.answer != ""
     return LETTERS[row.choices.index(row.answer)] if is_choice and not is_letter else row.answer
-
-
-def _image_bytes(value: Any, folder: Path) -> bytes | str:
-    """The bytes that an image column stands for, or what is wrong with it."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, dict):
-        inner = value.get("bytes") or value.get("path")
-        return _image_bytes(inner, folder) if isinstance(inner, bytes | str) else "has neither 'bytes' nor 'path'"
-    if not isinstance(value, str) or not value:
-        return f"is {'empty' if not value else type(value).__name__}: give a path, a data: URL, or bytes"
-    if value.startswith("data:"):
-        try:
-            return base64.b64decode(value.partition(",")[2], validate=True)
-        except binascii.Error as error:
-            return f"is not a base64 data: URL ({error})"
-    if "://" in value:
-        return f"is a URL ({value[:80]}): nothing is downloaded, so give a local path, a data: URL, or bytes"
-    path = folder / value
-    if not path.is_file():
-        return f"names {path}, which is not a file (paths are relative to the probe file)"
-    if path.stat().st_size > MAX_IMAGE_BYTES:
-        return f"names {path} of {path.stat().st_size:,} bytes, more than the cap of {MAX_IMAGE_BYTES:,}: scale it down"
-    return path.read_bytes()
