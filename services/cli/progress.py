@@ -59,7 +59,8 @@ class RunProgress:
                 return f"{rate}{at.num_weak} of {len(cells)} cells are weak"
             case e.MixturePlanned():
                 at.wanted = event.num_samples
-                return f"{event.num_samples:,} samples planned over {len(event.quotas)} cells ({words(event.strategy.value)})"
+                held = f"; held back for wrong labels: {', '.join(map(str, event.held_back))}" if event.held_back else ""
+                return f"{event.num_samples:,} samples planned over {len(event.quotas)} cells ({words(event.strategy.value)}){held}"
             case e.CandidatesReviewed(verdicts=verdicts):
                 at.accepted += sum(verdict.accepted for verdict in verdicts)
                 at.rejected.update(verdict.reason.value for verdict in verdicts if verdict.reason is not None)

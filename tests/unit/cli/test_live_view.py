@@ -1,6 +1,7 @@
 """What the live view shows of a run."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from services.cli.live_view import LiveView
 from services.cli.progress import RunProgress
 from shared import events as e
 from shared.presence import CurrentActivity, Presence
-from tests.unit.cli.example_run import RUN, records
+from tests.unit.cli.example_run import CELLS, RUN, records
 
 
 def shown(view: LiveView) -> str:
@@ -38,6 +39,13 @@ def test_steps_are_said_in_words_once_each() -> None:
     assert lines[-1] == "iteration 2: run finished (iterations done): 2 iterations are done; demo/1 is the champion"
     assert len(lines) == len(set(lines))
     assert progress.finished is not None
+
+
+def test_cells_that_are_held_back_are_named() -> None:
+    planned = next(record.event for record in records() if isinstance(record.event, e.MixturePlanned))
+    line = RunProgress(RUN, 2).apply(replace(planned, held_back=CELLS[:2]))
+    assert line is not None
+    assert line.endswith("; held back for wrong labels: chart_graph/multiple_choice, chart_graph/numeric")
 
 
 def test_rooms_dead_letters_and_notices() -> None:
