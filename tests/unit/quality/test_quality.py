@@ -19,7 +19,7 @@ from shared.run_spec import QualitySpec
 from shared.tables import read_candidates, read_samples, write_candidates, write_probes
 from tests.examples import artifact, model
 from tests.unit.quality.reviewing import TableRates, all_names, as_probe, delivery, desk, plan_closed
-from tests.unit.quality.suspects import candidate, drawing, encoded, lease, name
+from tests.unit.quality.suspects import CHOICE, candidate, drawing, encoded, lease, name
 
 
 async def test_a_review_holds_verdicts_and_accepted_samples(tmp_path: Path) -> None:
@@ -101,6 +101,15 @@ async def test_a_dataset_holds_the_accepted_samples_in_the_plans_order_and_names
         following = await at.seal([lease(1, iteration=2).lease_id], iteration=2)
         assert following.replay_datasets == (ready.dataset,)
         assert await at.fresh().on_plan_closed(plan_closed([], 2), delivery("redelivered")) == [following]
+
+
+async def test_cells_that_are_held_back_are_handed_on_to_the_trainer(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.review(lease(1), [candidate(1)])
+        closed = replace(plan_closed([lease(1).lease_id]), held_back=(CHOICE,))
+        (ready,) = await at.quality.on_plan_closed(closed, delivery("closed"))
+        assert ready.held_back == (CHOICE,)
+        assert await at.fresh().on_plan_closed(closed, delivery("redelivered")) == [ready]
 
 
 async def test_a_plan_without_a_sample_or_with_an_unknown_review_is_not_sealed(tmp_path: Path) -> None:
