@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.quoting import visible
+
 MAX_CHARS = 400_000
 
 _ASKER = "ask"
@@ -29,7 +31,7 @@ class Source(_Parsed):
     image_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Of the image as it was taken in."""
     licence: Annotated[str, Field(max_length=200)] = ""
-    domain: Annotated[str, Field(max_length=253)] = ""
+    domain: Annotated[str, Field(max_length=253, pattern=r"^[^\s|<>]*$")] = ""
     """Of the page that shows it; empty for images of one's own collection."""
 
     @field_validator("domain")
@@ -40,7 +42,7 @@ class Source(_Parsed):
     @field_validator("licence")
     @classmethod
     def _without_margin(cls, value: str) -> str:
-        return " ".join(value.split())
+        return " ".join(visible(value).split())
 
 
 class Provenance(_Parsed):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.domain import RejectionReason
+from shared.quoting import visible
 
 MAX_DETAIL_CHARS = 200
 
@@ -15,5 +16,6 @@ class Refusal:
     detail: str
 
     def in_short(self) -> "Refusal":
-        """The same with a detail that fits a line of a report."""
-        return self if len(self.detail) <= MAX_DETAIL_CHARS else Refusal(self.reason, f"{self.detail[: MAX_DETAIL_CHARS - 1]}…")
+        """The same with a detail that fits a line of a report, whatever a stranger's words in it hold."""
+        line = " ".join(visible(self.detail[: 10 * MAX_DETAIL_CHARS]).split())
+        return Refusal(self.reason, line if len(line) <= MAX_DETAIL_CHARS else f"{line[: MAX_DETAIL_CHARS - 1]}…")

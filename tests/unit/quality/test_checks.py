@@ -9,7 +9,7 @@ from PIL import Image
 
 from services.quality.checks import refuse
 from services.quality.evidence import Evidence
-from services.quality.refusal import MAX_DETAIL_CHARS
+from services.quality.refusal import MAX_DETAIL_CHARS, Refusal
 from shared.domain import Candidate, Cell, ImageCategory, QuestionType
 from shared.domain import RejectionReason as Reason
 from tests.unit.quality.suspects import CAPS, CHOICE, NUMERIC, candidate, drawing, encoded, known, name, reason_of, scene
@@ -114,3 +114,8 @@ def test_the_cheapest_refusal_wins_and_says_what_it_saw_in_short() -> None:
     assert reason_of(hopeless, known(probes=(candidate(1),)), cell=CHOICE) is Reason.SCHEMA
     refusal = refuse(Evidence(candidate(1, scene=scene({"op": "x" * 5000})), NUMERIC, CAPS), known())
     assert refusal is not None and 0 < len(refusal.detail) <= MAX_DETAIL_CHARS
+
+
+def test_a_refusals_detail_is_one_line_of_visible_letters() -> None:
+    refusal = Refusal(Reason.DISPUTED, "says\n\x1b[2Jnothing\u200b at\tall").in_short()
+    assert refusal.detail == "says [2Jnothing at all"

@@ -89,11 +89,11 @@ def test_the_card_tells_how_each_label_was_checked_and_no_more() -> None:
 
 
 def test_the_card_counts_sources_by_domain_and_licence_and_what_was_quarantined() -> None:
-    samples = [found(1, "a.test", "CC-BY-4.0"), found(2, "a.test", "CC-BY-4.0"), found(3, "", "CC0-1.0"), found(4, "b|c.test", "MIT")]
+    samples = [found(1, "a.test", "CC-BY-4.0"), found(2, "a.test", "CC-BY-4.0"), found(3, "", "CC0-1.0"), found(4, "b.test", "M|T\n# head")]
     lease = replace(reviewed("a", *samples), rejected={"quarantined": 3, "disputed": 1})
     card = card_of([lease])
     assert "| a.test | CC-BY-4.0 | 2 |" in card and "| pool | CC0-1.0 | 1 |" in card
-    assert "| b\\|c.test | MIT | 1 |" in card, "what a stranger wrote stays in its cell"
+    assert "| b.test | M\\|T # head | 1 |" in card, "what a stranger wrote stays in its cell"
     assert "| CC-BY-4.0 | 2 |" in card
     assert "another answer than the label: 3" in card and "| quarantined | 3 |" in card
-    assert sources([*samples, sample(9)]) == {("a.test", "CC-BY-4.0"): 2, ("b|c.test", "MIT"): 1, ("pool", "CC0-1.0"): 1}
+    assert sources([*samples, sample(9)]) == {("a.test", "CC-BY-4.0"): 2, ("b.test", "M|T # head"): 1, ("pool", "CC0-1.0"): 1}

@@ -35,6 +35,7 @@ def test_provenance_names_source_and_asker() -> None:
         (provenance(source={"image_sha256": None}), "source.image_sha256"),
         (provenance(source={"licence": 7}), "source.licence"),
         (provenance(source={"origin": ""}), "source.origin"),
+        (provenance(source={"domain": "a.test\n| b"}), "source.domain"),
         (provenance(models={}), "models"),
         (provenance(models={"ask": " "}), "models"),
         (provenance(models=["ask"]), "models"),
