@@ -93,4 +93,4 @@ class Evidence:
         if self.is_proven or isinstance(self.provenance, ProvenanceUnreadable) or isinstance(self.image, ImageRefused):
             return None
         found = self.provenance.source
-        return SourceMark(found.domain, found.image_sha256, perceptual_hash(self.image.preview[..., 0]))
+        return SourceMark(found.shared_domain, found.image_sha256, perceptual_hash(self.image.preview[..., 0]))

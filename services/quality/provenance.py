@@ -32,7 +32,12 @@ class Source(_Parsed):
     """Of the image as it was taken in."""
     licence: Annotated[str, Field(max_length=200)] = ""
     domain: Annotated[str, Field(max_length=253, pattern=r"^[^\s|<>]*$")] = ""
-    """Of the page that shows it; empty for images of one's own collection."""
+    """Of the page that shows it, where there is one."""
+
+    @property
+    def shared_domain(self) -> str:
+        """The domain whose share is limited; empty for the pool, which holds what the operator chose, be it of one domain."""
+        return "" if self.origin == "pool" else self.domain
 
     @field_validator("domain")
     @classmethod

@@ -20,7 +20,7 @@ class SourceMark:
     """Where a sample's image comes from, as far as shares are concerned."""
 
     domain: str
-    """Empty where the image was found nowhere but in one's own collection."""
+    """Empty where no share is counted: the image is of the operator's own pool."""
     image_sha256: str
     """Of the image as it was taken in, before edits."""
     image_hash: int

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.quality.contract import check_quality
+from services.quality.evidence import Evidence
 from services.quality.provenance import Provenance, ProvenanceUnreadable, parse_provenance
 from services.quality.sources import Representation, Shares, SourceMark, check_licence, shares_of
 from shared.domain import RejectionReason as Reason
 from shared.errors import Rejected
 from shared.run_spec import QualitySpec
 from tests.examples import run_spec
-from tests.unit.quality.suspects import JUDGED, candidate, found, known, name, provenance, reason_of
+from tests.unit.quality.suspects import CAPS, JUDGED, candidate, found, known, name, provenance, reason_of
 
 
 def test_provenance_names_source_and_asker() -> None:
@@ -128,7 +129,10 @@ def test_near_copies_of_an_image_count_as_one() -> None:
     assert represented.check(mark("b.test", "another", far(1) ^ 0xFFFF), shares) is None
 
 
-def test_images_of_ones_own_collection_have_no_domain_to_share() -> None:
+def test_images_of_ones_own_pool_have_no_domain_to_share() -> None:
+    made = found(1, {"origin": "pool", "domain": "one.test"})
+    source = Evidence(made, made.cell, CAPS).source
+    assert source is not None and source.domain == ""
     represented = Representation([mark("", str(number), far(number)) for number in range(20)])
     assert represented.check(mark("", "new", far(99)), Shares(1, 1)) is None
 
