@@ -1,10 +1,6 @@
 """One endpoint as this process sees it: its client, its key, how much it can take now, and whether it is left alone."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import httpx2
 import openai
@@ -14,21 +10,11 @@ from shared.llm import models_file
 from shared.llm.breaker import Breaker
 from shared.llm.concurrency import AdaptiveLimit, Gate
 from shared.llm.failures import Failure, Place
+from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.telemetry import log
 
-Sleep = Callable[[float], Awaitable[None]]
 _NO_KEY = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Clock and chance, as arguments."""
-
-    now: Callable[[], float]
-    """Seconds that never go backwards."""
-    rng: Random
-    sleep: Sleep = asyncio.sleep
 
 
 class EndpointLink:

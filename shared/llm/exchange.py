@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from shared.llm import budget
 from shared.llm.budget import Amount
 from shared.llm.chat_body import cost
-from shared.llm.endpoint import EndpointLink, Timing
+from shared.llm.endpoint import EndpointLink
 from shared.llm.failures import Failure, Payment, Place, lost, refused, timed_out, unreadable
 from shared.llm.models_file import ModelChoice
 from shared.llm.roles import Role
 from shared.llm.spending import RunSpending
+from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.llm.waits import backoff_s
 from shared.llm.wire_replies import Answer, Usage

@@ -11,13 +11,14 @@ from pydantic import BaseModel
 
 from shared.artifacts import Artifacts
 from shared.llm import chat, embeddings, image_edits
-from shared.llm.endpoint import EndpointLink, Timing
+from shared.llm.endpoint import EndpointLink
 from shared.llm.models_file import ModelsConfig
 from shared.llm.paid_replies import PaidReplies
 from shared.llm.port import Call, Reply
 from shared.llm.reply_cache import ReplyCache
 from shared.llm.roles import Role
 from shared.llm.spending import Spending
+from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.ports import KeyValue
 from shared.run_spec import SpendingSpec
@@ -64,14 +65,13 @@ async def opened(
 ) -> AsyncIterator[OpenAiModels]:
     """See `shared.llm.opening.open_models`."""
     # Waits are spread by chance, not drawn for a result: no two processes may wait alike.
-    rng = Random(uuid.uuid4().int)
-    timing = Timing(time.monotonic, rng)
+    timing = Timing(time.monotonic, Random(uuid.uuid4().int))
     async with AsyncExitStack() as stack:
         links = {}
         for name, endpoint in config.endpoints.items():
             links[name] = EndpointLink(config.path, name, endpoint, tuning, timing)
             stack.push_async_callback(links[name].close)
-        spending = Spending(bucket, limits, writer=uuid.uuid4().hex, rng=rng)
+        spending = Spending(bucket, limits, writer=uuid.uuid4().hex, timing=timing)
         replies = PaidReplies(config, links, spending, ReplyCache(artifacts), tuning=tuning, timing=timing)
         stack.push_async_callback(replies.close)
         yield OpenAiModels(replies)

@@ -7,13 +7,14 @@ from shared.domain import Spend
 from shared.errors import BadConfiguration
 from shared.llm import budget
 from shared.llm.budget import Amount
-from shared.llm.endpoint import EndpointLink, Timing
+from shared.llm.endpoint import EndpointLink
 from shared.llm.exchange import Exchange, Order
 from shared.llm.flights import Flights
 from shared.llm.models_file import ModelChoice, ModelsConfig
 from shared.llm.reply_cache import Kept, ReplyCache
 from shared.llm.roles import Role
 from shared.llm.spending import RunSpending, Spending
+from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.llm.wire_replies import Answer
 

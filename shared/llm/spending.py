@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from random import Random
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +17,7 @@ from shared.llm import budget
 from shared.llm.budget import Amount, Ledger
 from shared.llm.port import BudgetSpent
 from shared.llm.roles import Role
+from shared.llm.timing import Timing
 from shared.llm.waits import backoff_s
 from shared.ports import Conflict, KeyValue
 from shared.run_spec import SpendingSpec
@@ -77,13 +77,13 @@ class _Round:
 class RunSpending:
     """One process's way to the ledger of one run."""
 
-    def __init__(self, bucket: KeyValue, run_id: str, limits: SpendingSpec, *, writer: str, rng: Random) -> None:
+    def __init__(self, bucket: KeyValue, run_id: str, limits: SpendingSpec, *, writer: str, timing: Timing) -> None:
         """Takes the bucket, the run and its limits, and a name that no other process has or had."""
         self._bucket = bucket
         self._run_id = run_id
         self._limits = limits
         self._writer = writer
-        self._rng = rng
+        self._timing = timing
         self._asked: list[_Asked] = []
         self._ended: list[_Ended] = []
         self._has_news = False
@@ -146,7 +146,7 @@ class RunSpending:
                 except Retryable as error:
                     self._refuse_all(error)
                     num_failures += 1
-                    await asyncio.sleep(backoff_s(num_failures, self._rng, first_s=_AWAY_PAUSE_S, most_s=_MAX_AWAY_PAUSE_S))
+                    await self._pause(num_failures, _AWAY_PAUSE_S, _MAX_AWAY_PAUSE_S)
                 except SpiralError as error:
                     self._refuse_all(error)
                     self._drop_ended(error)
@@ -175,7 +175,7 @@ class RunSpending:
             except Conflict:
                 self._uncertain.remove(round_)
                 num_conflicts += 1
-                await asyncio.sleep(backoff_s(num_conflicts, self._rng, first_s=_CONFLICT_PAUSE_S, most_s=_MAX_CONFLICT_PAUSE_S))
+                await self._pause(num_conflicts, _CONFLICT_PAUSE_S, _MAX_CONFLICT_PAUSE_S)
                 continue
             # Rounds that were compared with an earlier revision can't come to hold any more.
             self._uncertain.clear()
@@ -224,6 +224,9 @@ class RunSpending:
             else:
                 asked.granted.set_result(None)
 
+    async def _pause(self, number: int, first_s: float, most_s: float) -> None:
+        await self._timing.sleep(backoff_s(number, self._timing.rng, first_s=first_s, most_s=most_s))
+
     def _refuse_all(self, error: SpiralError) -> None:
         for asked in self._asked:
             if not asked.granted.done():
@@ -249,12 +252,12 @@ class Spending:
         limits: Callable[[str], Awaitable[SpendingSpec]],
         *,
         writer: str,
-        rng: Random,
+        timing: Timing,
     ) -> None:
         self._open_bucket = bucket
         self._limits = limits
         self._writer = writer
-        self._rng = rng
+        self._timing = timing
         self._runs: dict[str, RunSpending] = {}
 
     async def of_run(self, run_id: str) -> RunSpending:
@@ -268,7 +271,7 @@ class Spending:
         if standing is None:
             limits = await self._limits(run_id)
             bucket = await self._open_bucket(BUCKET)
-            standing = self._runs.setdefault(run_id, RunSpending(bucket, run_id, limits, writer=self._writer, rng=self._rng))
+            standing = self._runs.setdefault(run_id, RunSpending(bucket, run_id, limits, writer=self._writer, timing=self._timing))
         return standing
 
     async def close(self, within_s: float) -> None:
