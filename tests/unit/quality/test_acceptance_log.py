@@ -1,14 +1,16 @@
 """The shared log of a run: acceptance is one line, also over crashes, over a lost bucket, and for runs that knew no log."""
 
 import asyncio
+import io
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import pyarrow.parquet as pq
 import pytest
 
 from services.quality.acceptance_log import BUCKET
-from services.quality.records import announcement, review_name
+from services.quality.records import FINGERPRINTS_FILE, announcement, review_name
 from shared.domain import Candidate, Cell, ImageCategory, Lease, QuestionType, Recipe
 from shared.domain import RejectionReason as Reason
 from shared.errors import Retryable
@@ -199,3 +201,28 @@ async def test_only_the_latest_runs_are_kept_in_memory(tmp_path: Path) -> None:
         at.quality._known._logs.clear()
         again = await at.review(lease(2), [candidate(1, candidate_id=name("copy"))])
         assert [verdict.reason for verdict in again.verdicts] == [Reason.EXACT_DUPLICATE]
+
+
+OLD_COLUMNS = ["candidate_id", "accepted", "exact", "words", "answer", "short_side_px", "cells"]
+
+
+async def test_reviews_of_versions_that_knew_no_log_count_and_are_announced_as_they_were(tmp_path: Path) -> None:
+    async with desk(tmp_path / "newer") as newer, desk(tmp_path / "older") as at:
+        reviewed = await newer.review(lease(1), [candidate(1)])
+        manifest = await newer.artifacts.manifest(reviewed.review)
+        files = {}
+        for path, ref in manifest.files.items():
+            payload = await newer.artifacts.read_bytes(ref)
+            if path == FINGERPRINTS_FILE:
+                sink = io.BytesIO()
+                pq.write_table(pq.read_table(io.BytesIO(payload), columns=OLD_COLUMNS), sink)
+                payload = sink.getvalue()
+            files[path] = await at.artifacts.put_bytes(payload)
+        metadata = {key: value for key, value in manifest.metadata.items() if key != "spent"}
+        standing = await at.artifacts.commit(manifest.name, files, cause=manifest.cause, metadata=metadata)
+        ((_, (said,)),) = await at.quality.reconcile(at.spec)
+        assert said == replace(reviewed, review=standing)
+        jpeg = candidate(1, candidate_id=name("jpeg"), image=encoded(drawing(1), "JPEG", quality=85))
+        later = await at.review(lease(2), [candidate(1, candidate_id=name("copy")), jpeg, candidate(2)])
+        assert [verdict.reason for verdict in later.verdicts] == [Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, None]
+        assert len(order_of(at.buckets[BUCKET])) == 2
