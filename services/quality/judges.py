@@ -21,10 +21,12 @@ from services.quality.refusal import Refusal
 from services.quality.review import Judged
 from shared.answers import Outcome
 from shared.domain import Candidate, ImageCategory, RejectionReason, Spend
+from shared.errors import Rejected
 from shared.in_parallel import in_parallel
 from shared.llm.port import BudgetSpent, Call, InvalidReply, LanguageModels, M, Part
 from shared.llm.roles import Role
 from shared.run_spec import QualitySpec, RunSpec
+from shared.telemetry import log
 
 _ROLES = (Role.TEXT_ONLY, Role.CATEGORIZE, Role.VERIFY)
 
@@ -74,7 +76,6 @@ class Judges:
 
         Raises:
             Retryable: an endpoint, the hook, the broker or the store is away.
-            Rejected: an endpoint will never take such a request.
         """
         if self._models is None:
             return Judged(Refusal(RejectionReason.UNVERIFIABLE, self._lacking()))
@@ -114,7 +115,9 @@ class _Judging:
         except InvalidReply as error:
             self._spent.append(error.spent)
             refusal = Refusal(RejectionReason.UNVERIFIABLE, str(error))
-        except BudgetSpent as error:
+        except (BudgetSpent, Rejected) as error:
+            # What an endpoint will never take may be this very image, so the plan must not wait for somebody to change that.
+            log.warning("a candidate can't be judged", candidate_id=self._candidate.candidate_id, reason=str(error))
             refusal = Refusal(RejectionReason.UNVERIFIABLE, str(error))
         return Judged(refusal, self._solutions, tuple(self._spent))
 

@@ -183,6 +183,13 @@ async def test_an_endpoint_that_is_away_delays_the_review_and_nothing_is_paid_tw
         assert len(at.judges.asked) == 4
 
 
+async def test_what_an_endpoint_will_never_take_is_unverifiable_and_the_plan_goes_on(tmp_path: Path) -> None:
+    async with court(tmp_path) as at:
+        at.judges.fault = Fault.failed(400, body="the image violates our policy")
+        (verdict,) = await at.verdicts(in_case("sound", 1))
+        assert verdict.reason is Reason.UNVERIFIABLE and "violates our policy" in verdict.detail
+
+
 async def test_a_review_that_breaks_off_is_not_paid_again(tmp_path: Path) -> None:
     async with court(tmp_path) as at:
         made = [in_case("sound", 1), in_case("sound", 2)]
