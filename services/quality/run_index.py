@@ -77,8 +77,10 @@ class RunIndex:
         return Earlier(self, place, since)
 
     def counts(self, at: int, place: Place) -> bool:
-        """Whether candidates of a lease may not repeat a mark."""
+        """Whether candidates of a lease may not repeat a mark; its own are none of its past, where somebody asks what it would get now."""
         other, is_accepted, _ = self._marks[at]
+        if other == place:
+            return False
         if is_accepted:
             return other.iteration != place.iteration or other.cell.question_type is place.cell.question_type
         return other.iteration == place.iteration and other.cell == place.cell and other.ordinal < place.ordinal

@@ -71,16 +71,19 @@ async def test_a_what_if_review_judges_alike_and_keeps_nothing(stage: QualitySta
     with hook_of(stage):
         async with stage.rooms():
             (address,) = [one.grpc_address for one in await present(stage.bus) if one.room == "quality"]
+            request = quality_pb2.ReviewCandidatesRequest(run_id="r1", lease=to_wire(lease()))
+            request.candidates.extend(to_wire(each) for each in made)
             async with open_channel(address) as channel:
-                request = quality_pb2.ReviewCandidatesRequest(run_id="r1", lease=to_wire(lease()))
-                request.candidates.extend(to_wire(each) for each in made)
-                response = await quality_pb2_grpc.QualityServiceStub(channel).ReviewCandidates(request, timeout=30)
-            assert [verdict.accepted for verdict in response.verdicts] == [True, False, True]
-            assert not await stage.artifacts.names("runs/")
-            assert await stage.entries() == []
-            await stage.generate(lease(), made)
-            review = (await stage.reviewed(1))[lease().lease_id]
-    assert [verdict.accepted for verdict in review.verdicts] == [True, False, True]
+                quality = quality_pb2_grpc.QualityServiceStub(channel)
+                response = await quality.ReviewCandidates(request, timeout=30)
+                assert [verdict.accepted for verdict in response.verdicts] == [True, False, True]
+                assert not await stage.artifacts.names("runs/")
+                assert await stage.entries() == []
+                await stage.generate(lease(), made)
+                review = (await stage.reviewed(1))[lease().lease_id]
+                assert [verdict.accepted for verdict in review.verdicts] == [True, False, True]
+                again = await quality.ReviewCandidates(request, timeout=30)
+                assert [verdict.accepted for verdict in again.verdicts] == [True, False, True], "a lease is no copy of itself"
     assert len(judges.asked) == 4 + 1, "replies are kept: the lease itself pays for none of them again"
 
 

@@ -36,6 +36,10 @@ def test_accepted_samples_count_everywhere_but_for_other_question_types_of_the_s
     assert found(Place(1, CHOICE, 1)) == found(Place(3, ELSEWHERE, 1)) == both
 
 
+def test_a_leases_own_marks_are_not_its_past() -> None:
+    assert found(HERE) == found(HERE, accepted=False) == (None, None)
+
+
 def test_what_models_refused_counts_for_later_leases_of_the_same_cell_and_iteration() -> None:
     assert found(Place(2, NUMERIC, 2), accepted=False) == ("theirs", "theirs")
     for place in (Place(2, NUMERIC, 4), Place(2, ELSEWHERE, 1), Place(1, NUMERIC, 1)):
