@@ -84,7 +84,7 @@ async def test_an_edit_that_cannot_be_made_is_told_and_asked_again(bus: Bus, set
     good = Sighted(wants_edit=WISH, edit=red_circle)
 
     def script(request: ChatRequest) -> str:
-        return (good if "can't be used" in request.texts[-1] else tiny)(request)
+        return (good if "why it can't be used" in request.texts[-1] else tiny)(request)
 
     async with stage(bus, settings, tmp_path, pictures=draw_pictures(8), script=script) as on:
         batch = await craft_list(on.equipment, assignments(num=3), RULES)

@@ -236,3 +236,13 @@ async def test_images_that_the_run_does_not_let_in_are_not_looked_at(bus: Bus, s
         none = await craft_list(on.equipment, assignments(num=3), rules_of(QualitySpec(allowed_licences=("MIT",)), 4))
         assert len(on.llm.requests) == num_asked
         assert failures(none) == {("select", "no_image"): 3}
+
+
+async def test_an_image_that_vanished_costs_one_candidate(bus: Bus, settings: RoomSettings, tmp_path: Path) -> None:
+    async with stage(bus, settings, tmp_path, pictures=draw_pictures(3)) as on:
+        dealt = on.equipment.pool.of_category(ImageCategory.NATURAL_SCENE, limit=1)[0]
+        for digest in (dealt.image_sha256, dealt.thumbnail.sha256):
+            (tmp_path / "objects/blobs/sha256" / digest[:2] / digest).unlink()
+        for task in (None, LeaseTask.ANNOTATE):
+            batch = await craft_list(on.equipment, assignments(num=3, task=task), RULES)
+            assert (len(batch.crafted), failures(batch)) == (2, {("select", "image_lost"): 1})

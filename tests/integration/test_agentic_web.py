@@ -1,5 +1,6 @@
 """Images of the web: searched once, fetched through the guard, kept with source and licence, and no site too often."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from services.generators.agentic.tools.searxng import SearxngSearch
 from services.generators.agentic.web_finder import WebFinder
@@ -28,12 +30,21 @@ NATURE = ImageCategory.NATURAL_SCENE
 RULES = rules_of(QualitySpec(max_domain_share=0.5), 4)
 
 
+def with_metadata(image: bytes) -> bytes:
+    """The same picture as a JPEG with a camera's notes."""
+    exif, sink = Image.Exif(), io.BytesIO()
+    exif[0x010E] = "a secret place"
+    with Image.open(io.BytesIO(image)) as opened:
+        opened.convert("RGB").save(sink, format="JPEG", quality=95, exif=exif, comment=b"a secret place")
+    return sink.getvalue()
+
+
 def on_the_web(num: int, *, num_sites: int = 40, licence: str = "CC BY 4.0", category: ImageCategory = NATURE) -> list[ServedImage]:
     pictures = [draw_picture(900 + number, category, side_px=384) for number in range(num)]
     return [
         ServedImage(
             name=f"{picture.seed}.png",
-            payload=picture.image,
+            payload=with_metadata(picture.image),
             title=f"a natural scene picture {picture.seed}",
             page_url=f"https://www.site{number % num_sites}.com/{picture.seed}",
             licence=licence,
@@ -69,6 +80,8 @@ async def test_where_the_pool_has_nothing_the_web_is_searched_once(
                 assert source["domain"].startswith("site") and source["retrieved_at"]
                 assert look(crafted.candidate.image).category is NATURE and is_true(crafted.candidate)
                 assert await remade(on.artifacts, crafted.candidate) == crafted.candidate.image
+                assert b"a secret place" not in crafted.candidate.image
+                assert b"a secret place" not in await on.artifacts.read_bytes(next(iter(crafted.sources.values())))
             assert [seen.query["pageno"] for seen in server.searches] == ["1", "2"]
             num_searches, num_asked = len(server.requests), len(on.llm.requests)
             again = await craft_list(on.equipment, assignments(num=2), RULES)

@@ -18,7 +18,7 @@ from tests.scripted_llm import ChatRequest
 from tests.scripted_llm.sight import View, look
 
 _CATEGORY = re.compile(r"^Image category: (\w+)", re.MULTILINE)
-_LETTERED = re.compile(r"^([A-J])\. (.+)$", re.MULTILINE)
+_LETTERED = re.compile(r"^(?:\| )?([A-J])\. (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Sighted:
             "NumericItem": self._numeric_item,
             "TextItem": self._text_item,
             "Solution": self._solution,
-            "TextOnlyAnswer": lambda request, errs: {"answer": None},
+            "TextOnlyAnswer": lambda request, errs: {"answer": "3" if errs else None},
             "CategoryAnswer": self._category,
             "BlindAnswer": self._blind_answer,
         }

@@ -9,8 +9,8 @@ from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.crafting import Crafted
 from services.generators.agentic.darkroom import Darkroom
 from services.generators.agentic.questioning import agreed_item, as_crafted
+from services.generators.agentic.reading import read_image
 from services.generators.agentic.source import of_pool
-from shared.images.decoding import ImageRefused
 from shared.llm import Role
 from shared.pool import Pool, PoolImage
 
@@ -27,15 +27,12 @@ async def annotate(
     """
     chosen = None
     for image in dealt:
-        seen = await look_at(consultation, await pool.read_thumbnail(image))
+        seen = await look_at(consultation, await read_image(pool.read_thumbnail(image)))
         if seen.is_usable and seen.category is assignment.cell.category:
             chosen = of_pool(image)
             break
     if chosen is None:
         raise AgentFailed(Role.SELECT, "no_image", f"none of {len(dealt)} images of the pool shows {assignment.cell.category.value}")
-    try:
-        working = await darkroom.develop(chosen, assignment.image_size_px)
-    except ImageRefused as error:
-        raise AgentFailed(Role.SELECT, "image_refused", error.detail) from error
+    working = await read_image(darkroom.develop(chosen, assignment.image_size_px))
     item = await agreed_item(consultation, AskTask(assignment, working.image, tests="", observations=None, effects=()))
     return as_crafted(assignment, consultation, item, working.image, chosen, edits=working.edits)

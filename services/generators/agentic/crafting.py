@@ -77,8 +77,10 @@ class _Away:
     error: Retryable
 
 
-async def craft_all(assignments: Sequence[Assignment], craft: Craft, caps: SourceCaps) -> Batch:
+async def craft_all(assignments: Sequence[Assignment], craft: Craft, caps: SourceCaps, paid: list[Spend]) -> Batch:
     """Makes the candidates of one list at the same time.
+
+    What was paid is added to `paid`, however it ends; what earlier attempts paid may stand there already.
 
     Where an endpoint, the store or the broker is away, the calls under way are waited for nonetheless: their replies are paid, and kept for
     the next attempt.
@@ -95,12 +97,13 @@ async def craft_all(assignments: Sequence[Assignment], craft: Craft, caps: Sourc
         outcomes = await asyncio.gather(*tasks)
     finally:
         await end(tasks)
+        paid += [record.spent for ledger in ledgers for record in ledger.records]
     for outcome in outcomes:
         if isinstance(outcome, _Away):
             raise outcome.error
     crafted, doubles = _distinct([outcome for outcome in outcomes if isinstance(outcome, Crafted)])
     failed = [outcome for outcome in outcomes if isinstance(outcome, tuple)] + [("ask", "double", "")] * doubles
-    return Batch(crafted, _counted(failed), spent_by_role(record.spent for ledger in ledgers for record in ledger.records))
+    return Batch(crafted, _counted(failed), spent_by_role(paid))
 
 
 async def _outcome(assignment: Assignment, claims: Claims, ledger: Ledger, craft: Craft) -> Crafted | _Away | tuple[str, str, str]:

@@ -14,7 +14,7 @@ from services.generators.agentic.workshop import craft_list, rules_of
 from services.generators.candidate_identity import candidates_name
 from services.generators.lease_record import announcement, check_kind, commit_candidates, standing_announcements
 from shared.artifacts import Artifacts
-from shared.domain import ArtifactRef, GeneratorIdentity
+from shared.domain import ArtifactRef, GeneratorIdentity, Spend
 from shared.errors import Retryable
 from shared.events import CandidatesGenerated, Event, GenerationRequested
 from shared.ports import Activity, Cause, Delivery, Runs
@@ -59,6 +59,8 @@ class AgenticGenerator:
         self._unit_cost = unit_cost
         self._measured = measured
         self._spent_runs: dict[str, str] = {}
+        self._paid: dict[str, list[Spend]] = {}
+        """What attempts paid that ended with the lease handed back, by lease."""
         self.num_open_leases = 0
 
     async def on_generation_requested(self, event: GenerationRequested, delivery: Delivery) -> Sequence[Event]:
@@ -80,6 +82,7 @@ class AgenticGenerator:
             finally:
                 self.num_open_leases -= 1
                 self._say(event.run_id)
+        self._paid.pop(lease.lease_id, None)
         return [await announcement(artifacts, standing)]
 
     async def reconcile(self, spec: RunSpec) -> Sequence[tuple[Cause, Sequence[Event]]]:
@@ -97,7 +100,8 @@ class AgenticGenerator:
             raise Retryable(self._lacking)
         assignments = assignments_of(event.run_id, lease, at_most=self._max_lease_size)
         started = time.monotonic()
-        batch = await craft_list(equipment, assignments, rules_of(spec.quality, len(assignments)))
+        paid = self._paid.setdefault(lease.lease_id, [])
+        batch = await craft_list(equipment, assignments, rules_of(spec.quality, len(assignments)), paid)
         self._account(event, batch, time.monotonic() - started)
         candidates = [crafted.candidate for crafted in batch.crafted]
         generated = CandidatesGenerated(

@@ -10,6 +10,7 @@ from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.claims import Claims
 from services.generators.agentic.equipment import Equipment
 from services.generators.agentic.licences import is_allowed
+from services.generators.agentic.reading import read_image
 from services.generators.agentic.seeding import share_of
 from services.generators.agentic.source import Source, of_pool
 from services.generators.agentic.thumbnails import thumbnail_in_thread
@@ -60,7 +61,7 @@ async def hunt_image(consultation: Consultation, equipment: Equipment, hunt: Hun
 async def _fitting(
     consultation: Consultation, equipment: Equipment, hunt: Hunt, blueprint: Blueprint, found: Sequence[Source], origin: str
 ) -> list[int]:
-    options = [Option(await _thumbnail(equipment, source), source.caption) for source in found]
+    options = [Option(await read_image(_thumbnail(equipment, source)), source.caption) for source in found]
     category = hunt.assignment.cell.category
     selection = await select_image(consultation, SelectTask(category, blueprint.tests, options), label=origin)
     return selection.places(category)

@@ -13,10 +13,10 @@ from services.generators.agentic.editing import Edited, edit_image
 from services.generators.agentic.equipment import Equipment
 from services.generators.agentic.hunting import Hunt, hunt_image
 from services.generators.agentic.questioning import agreed_item, as_crafted
+from services.generators.agentic.reading import read_image
 from services.generators.agentic.source import of_pool
 from services.generators.agentic.tools.policies import POLICIES, SearchPriority
 from shared.domain import ImageCategory
-from shared.images.decoding import ImageRefused
 from shared.llm import Role
 
 _PREFERENCES = {
@@ -41,21 +41,18 @@ async def make(consultation: Consultation, equipment: Equipment, hunt: Hunt, cla
     seed_image = hunt.dealt[0] if hunt.dealt else None
     task = BlueprintTask(
         assignment=assignment,
-        seed_thumbnail=await equipment.pool.read_thumbnail(seed_image) if seed_image else b"",
+        seed_thumbnail=await read_image(equipment.pool.read_thumbnail(seed_image)) if seed_image else b"",
         seed_caption=seed_image.caption if seed_image else "",
         edits=edits_in_words(assignment.cell.category) if consultation.has(Role.EDIT) else "",
         searches_web=equipment.web is not None,
     )
     blueprint = await draw_blueprint(consultation, task)
     source = await hunt_image(consultation, equipment, hunt, blueprint, claims)
-    try:
-        if blueprint.edit:
-            spares = [of_pool(image) for image in hunt.dealt if image.image_sha256 != source.image.sha256]
-            edited = await edit_image(assignment, consultation, equipment, darkroom, blueprint, source, spares)
-        else:
-            edited = Edited(await darkroom.develop(source, assignment.image_size_px), ())
-    except ImageRefused as error:
-        raise AgentFailed(Role.SELECT, "image_refused", error.detail) from error
+    if blueprint.edit:
+        spares = [of_pool(image) for image in hunt.dealt if image.image_sha256 != source.image.sha256]
+        edited = await read_image(edit_image(assignment, consultation, equipment, darkroom, blueprint, source, spares))
+    else:
+        edited = Edited(await read_image(darkroom.develop(source, assignment.image_size_px)), ())
     image = edited.print.image
     observations = await observe(consultation, image)
     asked = AskTask(assignment, image, tests=blueprint.tests, observations=observations, effects=edited.effects)

@@ -15,7 +15,7 @@ from services.generators.agentic.hunting import Hunt
 from services.generators.agentic.making import make
 from services.generators.agentic.seeding import deal_images
 from services.generators.agentic.tools.source_caps import SourceCaps, caps_of
-from shared.domain import LeaseTask
+from shared.domain import LeaseTask, Spend
 from shared.run_spec import QualitySpec
 
 
@@ -33,8 +33,10 @@ def rules_of(quality: QualitySpec, num_candidates: int) -> Rules:
     return Rules(quality.allowed_licences, caps)
 
 
-async def craft_list(equipment: Equipment, assignments: Sequence[Assignment], rules: Rules) -> Batch:
+async def craft_list(equipment: Equipment, assignments: Sequence[Assignment], rules: Rules, paid: list[Spend] | None = None) -> Batch:
     """Makes a list's candidates.
+
+    `paid` holds what earlier attempts paid, and gets what this one pays, however it ends.
 
     Raises:
         Retryable: an endpoint, or the store, is away; what was paid stands for the next attempt.
@@ -60,4 +62,4 @@ async def craft_list(equipment: Equipment, assignments: Sequence[Assignment], ru
             return await annotate(assignment, consultation, equipment.pool, Darkroom(equipment.artifacts), images)
         return await make(consultation, equipment, Hunt(assignment, images, all_dealt, rules.licences), claims)
 
-    return await craft_all(assignments, craft, rules.caps)
+    return await craft_all(assignments, craft, rules.caps, [] if paid is None else paid)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.generators.agentic.agents.consultation import Consultation
-from services.generators.agentic.agents.items import SHAPES, AskedItem, Item
+from services.generators.agentic.agents.items import SHAPES, AskedItem, Item, MultipleChoiceItem
 from services.generators.agentic.agents.observe import Observations
 from services.generators.agentic.agents.task_text import guidance_lines, task_lines
 from services.generators.agentic.assignment import Assignment
@@ -45,8 +45,9 @@ async def ask(consultation: Consultation, task: AskTask, objection: Objection | 
     """
     assignment = task.assignment
     lines = [task_lines(assignment), "", guidance_lines(assignment.guidance)]
+    num_wrong = _num_wrong_choices(assignment.difficulty)
     if assignment.cell.question_type is QuestionType.MULTIPLE_CHOICE:
-        lines += ["", f"Wrong choices: exactly {_num_wrong_choices(assignment.difficulty)}"]
+        lines += ["", f"Wrong choices: exactly {num_wrong}"]
     if task.tests:
         lines += ["", quoted(task.tests, source="what the question is to test")]
     if task.observations is not None:
@@ -66,6 +67,8 @@ async def ask(consultation: Consultation, task: AskTask, objection: Objection | 
     order_seed = assignment.draw("choices", label)
 
     async def complaint(asked: AskedItem) -> str | None:
+        if isinstance(asked, MultipleChoiceItem) and len(asked.wrong_choices) != num_wrong:
+            return f"{len(asked.wrong_choices)} wrong choices are given, and {num_wrong} were asked for"
         return asked.item(order_seed).fault()
 
     reply = await consultation.ask(Role.ASK, parts, shape, complaint=complaint, label=label, temperature=_TEMPERATURE)

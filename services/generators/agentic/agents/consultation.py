@@ -83,7 +83,7 @@ class Consultation:
             role: who is asked.
             parts: what it gets to see.
             schema: the reply's type.
-            complaint: what is wrong with a reply, in words of ours for its author; None where nothing.
+            complaint: what is wrong with a reply, in words for its author; None where nothing.
             label: tells calls of one role for one candidate apart.
             temperature: of the sampling; the seed follows from the assignment.
             prompt_name: the file in `prompts/` that instructs it; the role's own where empty.
@@ -109,8 +109,9 @@ class Consultation:
             wrong = await complaint(reply) or ""
             if not wrong:
                 return reply
-            previous = quoted(reply.model_dump_json(), source="your previous reply")
-            said = [Part(text=f"{previous}\n\nIt can't be used: {wrong}. Reply anew.")]
+            # What is wrong is told with words of the reply in it.
+            told = [quoted(reply.model_dump_json(), source="your previous reply"), quoted(wrong, source="why it can't be used")]
+            said = [Part(text="\n".join([*told, "Reply anew."]))]
         raise AgentFailed(role, "unusable", wrong)
 
     async def _ask_once(self, call: Call, schema: type[T]) -> T:
