@@ -100,7 +100,8 @@ def lost(place: Place, error: openai.APIConnectionError, timeout_s: float) -> Fa
 def refused(place: Place, error: openai.APIStatusError, *, now: datetime, max_retry_after_s: float) -> Failure:
     """An answer with a status of failure."""
     status = error.status_code
-    said = place.shown(error.response.text)
+    body = error.body
+    said = place.shown(str(body["message"]) if isinstance(body, dict) and "message" in body else error.response.text)
     if status in _KEY_REFUSED:
         key = f"{place.models_file}: [endpoints.{place.endpoint}] api_key_file"
         what = "put a valid key into the file that it names" if place.key else "it wants a key: name a file that holds it"

@@ -1,6 +1,5 @@
 """Image edits by a model: images/edits of OpenAI-compatible servers, such as those that serve Qwen-Image-Edit."""
 
-import binascii
 import hashlib
 import json
 from base64 import b64decode
@@ -58,6 +57,6 @@ def _decoded(encoded: EncodedImage, choice: ModelChoice, till: Till) -> bytes:
     try:
         image = b64decode(encoded.b64_json, validate=True)
         media_type(image)
-    except (binascii.Error, Rejected) as error:
+    except (ValueError, Rejected) as error:
         raise InvalidReply(Role.EDIT_IMAGE, choice.model, "schema", f"it sent no image: {error}", spent) from error
     return image
