@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from PIL import Image, ImageDraw, ImageFilter, PngImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageFilter, PngImagePlugin
 
 from services.generators.agentic.tools.downloads import Download, DownloadLimits, fetch_image
 from services.generators.agentic.tools.fetching import Fetcher, FetchLimits
@@ -102,6 +102,14 @@ async def test_orders_in_metadata_do_not_come_through(web: Web, injection: objec
     download = await web.download(payload)
     assert b"XYLOPHONE" not in download.image
     assert not [kind for kind in (b"iTXt", b"tEXt", b"zTXt", b"eXIf", b"iCCP") if kind in download.image]
+
+
+async def test_colour_profiles_do_not_come_through(web: Web) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for format in ("PNG", "JPEG"):
+        payload = encoded(picture(), format, icc_profile=profile)
+        assert b"acsp" in profile and Image.open(io.BytesIO(payload)).info["icc_profile"] == profile
+        assert b"iCCP" not in (await web.download(payload)).image
 
 
 async def test_transparent_pictures_stand_on_white(web: Web) -> None:

@@ -156,9 +156,10 @@ async def test_a_packed_bomb_is_stopped_at_the_cap(server: SearchServer) -> None
     assert peak < 30_000_000
 
 
-@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip, identity", "br", "zstd", "compress", "x"])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,gzip", "gzip, identity", "br", "zstd", "compress", "x"])
 async def test_other_packings_are_refused(server: SearchServer, encoding: str) -> None:
-    assert await reason_for(server, Answer(body=PNG, headers=(("Content-Encoding", encoding),))) is RefusalReason.BAD_RESPONSE
+    body = gzip.compress(gzip.compress(PNG)) if encoding.count("gzip") == 2 else gzip.compress(PNG) if "gzip" in encoding else PNG
+    assert await reason_for(server, Answer(body=body, headers=(("Content-Encoding", encoding),))) is RefusalReason.BAD_RESPONSE
 
 
 async def test_broken_packing_is_no_response(server: SearchServer) -> None:
