@@ -161,6 +161,13 @@ def test_spending_is_summed_by_role_and_kind() -> None:
     assert report.spending.cost_per_accepted_usd == pytest.approx(report.spending.cost_usd / (agentic.accepted + rendered.accepted))
 
 
+def test_lease_that_was_reviewed_twice_counts_once() -> None:
+    some = audited()
+    again = next(record for record in reversed(some) if isinstance(record.event, e.CandidatesReviewed))
+    again = Recorded(replace(again.event, run_id=RUN), again.stored_at_ns)
+    assert build_report(SPEC, [*some, again], ANSWERS).kinds == build_report(SPEC, some, ANSWERS).kinds
+
+
 def test_budget_is_what_counts_where_one_was_kept() -> None:
     counted = (Spend("ask", 7, 10, 20, 1.5), Spend("verify", 0, 0, 0, 0.0))
     spending = build_report(SPEC, audited(), ANSWERS, counted).spending
