@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from services.generators.agentic.agents.items import MultipleChoiceItem, NumericItem, TextItem
+from services.generators.agentic.agents.select import Fit, Selection
 from shared.answers import check_reference
-from shared.domain import QuestionType
+from shared.domain import ImageCategory, QuestionType
 from shared.prompt import LETTERS
 
 
@@ -59,3 +60,15 @@ def test_a_reply_that_says_more_or_less_than_asked_for_is_none() -> None:
 def test_invisible_letters_do_not_get_into_questions() -> None:
     item = TextItem(evidence="e", question="What\u200b is\u202e it\n called?", answer="Oa\u200bk").item(0)
     assert (item.question, item.answer) == ("What is it called?", "Oak")
+
+
+def test_images_of_another_category_do_not_serve_whatever_is_said_of_them() -> None:
+    fitting = [
+        Fit(image=3, category=ImageCategory.MAP),
+        Fit(image=1, category=ImageCategory.DIAGRAM),
+        Fit(image=3, category=ImageCategory.MAP),
+    ]
+    selection = Selection(reason="r", fitting=[*fitting, Fit(image=2, category=ImageCategory.MAP)])
+    assert selection.places(ImageCategory.MAP) == [2, 1]
+    assert selection.places(ImageCategory.DIAGRAM) == [0]
+    assert selection.places(ImageCategory.MEDICAL) == []
