@@ -29,7 +29,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_EXIF_ERRORS = (SyntaxError, ValueError, KeyError, IndexError, TypeError, EOFError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +116,8 @@ def is_lossless(payload: bytes) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except _EXIF_ERRORS:
-        # The pixels may be sound where the metadata is not.
-        return 1
+    # Pillow warns of broken metadata and reads none; the pixels may be sound all the same.
+    value = image.getexif().get(_ORIENTATION, 1)
     return value if isinstance(value, int) else 1
 
 

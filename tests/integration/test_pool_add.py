@@ -94,11 +94,11 @@ def write_many(folder: Path, num: int) -> None:
         (folder / f"{number:05}.jpg").write_bytes(encoded(photo(number, 48)))
 
 
-def wait_for_batches(state: Path, num: int) -> None:
-    """Returns once so many batches stand."""
+def wait_for(state: Path, kind: str, num: int) -> None:
+    """Returns once so many objects of a kind stand."""
     deadline = time.monotonic() + 60
-    while len(stored(state, "manifests")) < num:
-        assert time.monotonic() < deadline, "nothing is committed"
+    while len(stored(state, kind)) < num:
+        assert time.monotonic() < deadline, f"there are no {kind}"
         time.sleep(0.02)
 
 
@@ -107,7 +107,12 @@ def test_stopped_midway_it_goes_on_and_stores_nothing_twice(images: Path, state:
     write_many(images, NUM_MANY)
     options = (images, "--licence", "CC0-1.0", "--state-dir", state)
     process = start("add", *options)
-    wait_for_batches(state, 1)
+    if how is signal.SIGKILL:
+        wait_for(state, "manifests", 1)
+    else:
+        # Before the first batch is full: what was taken in so far is committed on the way out.
+        wait_for(state, "blobs", 100)
+        assert not stored(state, "manifests")
     decoders = psutil.Process(process.pid).children(recursive=True)
     assert decoders
     process.send_signal(how)
