@@ -42,6 +42,8 @@ class EndpointLink:
         self.client = openai.AsyncOpenAI(
             base_url=config.url, api_key=self._key or _NO_KEY, http_client=self._http, timeout=timeout, max_retries=0
         )
+        # The client takes these from the environment, where they speak of another endpoint's account.
+        self.client.organization = self.client.project = None
 
     async def close(self) -> None:
         """Closes the connections."""

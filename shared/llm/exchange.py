@@ -16,7 +16,7 @@ from shared.llm.endpoint import EndpointLink
 from shared.llm.failures import Failure, Payment, Place, lost, refused, timed_out, unreadable
 from shared.llm.models_file import ModelChoice
 from shared.llm.roles import Role
-from shared.llm.spending import RunSpending
+from shared.llm.run_spending import RunSpending
 from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.llm.waits import backoff_s

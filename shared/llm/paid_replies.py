@@ -13,7 +13,8 @@ from shared.llm.flights import Flights
 from shared.llm.models_file import ModelChoice, ModelsConfig
 from shared.llm.reply_cache import Kept, ReplyCache
 from shared.llm.roles import Role
-from shared.llm.spending import RunSpending, Spending
+from shared.llm.run_spending import RunSpending
+from shared.llm.spending import Spending
 from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.llm.wire_replies import Answer

@@ -28,7 +28,7 @@ from shared.in_parallel import in_parallel
 from shared.llm import Call, Part, Role, open_models, read_models_file
 from shared.llm.budget import Amount
 from shared.llm.chat_body import chat_body
-from shared.llm.spending import RunSpending
+from shared.llm.run_spending import RunSpending
 from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.run_spec import SpendingSpec

@@ -53,10 +53,18 @@ class Billing:
 @contextmanager
 def child(server: NatsServer, directory: Path, first_seed: int, num_calls: int) -> Iterator[subprocess.Popen[str]]:
     """A process that asks; ended by its handle, however the test goes."""
+    # An account that the environment names for another endpoint is nothing that this one should hear of.
+    accounts = {"OPENAI_ORG_ID": "org-canary", "OPENAI_PROJECT_ID": "org-canary"}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.llm_budget_child", server.url, str(directory), str(first_seed), str(num_calls)],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen"},
+        # An account that the environment names for another endpoint is nothing that this one should hear of.
+        env={
+            "OPENAI_ORG_ID": "org-canary",
+            "OPENAI_PROJECT_ID": "org-canary",
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen",
+        },
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -112,5 +120,6 @@ async def test_two_processes_that_are_killed_never_overrun_their_budget(nats_ser
     # Nothing that was charged is missing from the ledger.
     assert sum(spend.num_calls for spend in counted) >= len(bill.bills)
     assert sum(spend.cost_usd for spend in counted) >= sum(usd.values()) - 1e-9
+    assert not any("org-canary" in request.headers.values() for request in llm.requests)
     # The budget was really at its end: some call found it so.
     assert any(int(line.split()[1]) > 0 for line in said), said

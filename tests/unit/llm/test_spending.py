@@ -13,7 +13,9 @@ from shared.llm import budget
 from shared.llm.budget import Amount, Ledger
 from shared.llm.port import BudgetSpent
 from shared.llm.roles import Role
-from shared.llm.spending import _BOOK, RunSpending, Spending, read_spending
+from shared.llm.run_spending import RunSpending
+from shared.llm.spending import Spending, read_spending
+from shared.llm.spending_book import book_of
 from shared.llm.timing import Timing
 from shared.run_spec import RoleLimit, SpendingSpec
 from tests.unit.llm.memory_bucket import FINE, LATE, LOST_ANSWER, LOST_REQUEST, MemoryBucket
@@ -30,7 +32,7 @@ def writer(bucket: MemoryBucket, limits: SpendingSpec, name: str = "w", *, sleep
 
 
 def ledger_of(value: bytes) -> Ledger:
-    return _BOOK.validate_json(value).ledger
+    return book_of(value, "r1").ledger
 
 
 async def ledger(bucket: MemoryBucket) -> Ledger:
