@@ -106,7 +106,7 @@ def test_probes_do_not_leak_re_encoded_rescaled_or_with_other_choices() -> None:
     assert reason_of(candidate(1, image=encoded(drawing(1), "JPEG", quality=60)), walls) is Reason.PROBE_LEAK
     assert reason_of(candidate(1, image=encoded(drawing(1).resize((200, 200)), "WEBP")), walls) is Reason.PROBE_LEAK
     assert reason_of(choice(image=encoded(drawing(2), "JPEG"), choices=("star", "moon"), answer="A"), walls) is Reason.PROBE_LEAK
-    assert reason_of(candidate(2), walls) is None
+    assert reason_of(candidate(3), walls) is None
 
 
 def test_the_cheapest_refusal_wins_and_says_what_it_saw_in_short() -> None:
