@@ -58,13 +58,7 @@ def child(server: NatsServer, directory: Path, first_seed: int, num_calls: int) 
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.llm_budget_child", server.url, str(directory), str(first_seed), str(num_calls)],
         cwd=ROOT,
-        # An account that the environment names for another endpoint is nothing that this one should hear of.
-        env={
-            "OPENAI_ORG_ID": "org-canary",
-            "OPENAI_PROJECT_ID": "org-canary",
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen",
-        },
+        env={**accounts, "PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen"},
         stdout=subprocess.PIPE,
         text=True,
     )
