@@ -46,14 +46,14 @@ async def test_true_candidates_are_accepted_and_false_ones_are_not(
                 reviews = await stage.reviewed(3)
                 events = await generated(bus, 9)
                 rows = [row for event in events for row in read_candidates(await artifacts.read_bytes(event.candidates), "candidates")]
-    verdicts = {verdict.candidate_id: verdict for review in reviews.values() for verdict in review.verdicts}
-    candidates = {candidate.candidate_id: candidate for candidate in rows}
-    assert set(verdicts) == set(candidates) and len(candidates) >= 10
-    assert all(is_true(candidate) is not is_liar for candidate in candidates.values())
-    reasons = {verdict.reason for verdict in verdicts.values()}
+    # Two leases may come to the same candidate: it is judged twice, and accepted once.
+    verdicts = [verdict for review in reviews.values() for verdict in review.verdicts]
+    assert sorted(verdict.candidate_id for verdict in verdicts) == sorted(row.candidate_id for row in rows) and len(rows) == 12
+    assert all(is_true(row) is not is_liar for row in rows)
+    reasons = {verdict.reason for verdict in verdicts}
     if is_liar:
         assert reasons == {RejectionReason.QUARANTINED}
     else:
-        assert sum(verdict.accepted for verdict in verdicts.values()) >= 10, reasons
+        assert sum(verdict.accepted for verdict in verdicts) >= 10, reasons
         assert reasons <= {None, RejectionReason.NEAR_DUPLICATE, RejectionReason.EXACT_DUPLICATE}
     assert {part.role for review in reviews.values() for part in review.spent} >= {"text_only", "categorize", "verify", "ask", "solve"}
