@@ -12,6 +12,7 @@ from services.generators.agentic.tools.colors import NAMES, name_indices
 from services.generators.agentic.tools.edit_effects import WHOLE, Aspect, effect, effects
 from services.generators.agentic.tools.edit_ops import EditOp
 from services.generators.agentic.tools.edits import EditRefused, apply_edits, read_edits
+from services.generators.agentic.tools.shapes import OUTLINES
 from tests.unit.agentic_tools.edit_lists import SOURCES, local_ops, ops
 from tests.unit.agentic_tools.loopback import encoded, picture
 
@@ -102,6 +103,22 @@ def test_places_are_followed_and_no_longer_known_where_their_words_would_lie() -
     assert not star.is_known
     (star, turn) = effects(read_edits([STAR, {"op": "rotate_quarter", "quarter_turns": 1}]))
     assert not star.is_known and turn.is_known and star.region[0] > 0.6 and star.region[3] < 0.4
+
+
+def test_what_points_is_not_known_to_point_there_after_a_turn() -> None:
+    arrow = {**STAR, "shape": "arrow", "x": 0.5, "y": 0.5}
+    assert known(arrow, {"op": "rotate_quarter", "quarter_turns": 1}) == [False, True]
+
+
+@pytest.mark.parametrize("size", [(400, 200), (200, 400), (300, 300)])
+@pytest.mark.parametrize("name", OUTLINES)
+def test_a_shapes_region_is_what_it_covers(name: str, size: tuple[int, int]) -> None:
+    one = op({**STAR, "shape": name, "x": 0.4, "y": 0.6, "size": 0.5, "rotation_deg": 30.0})
+    made = Image.open(io.BytesIO(apply_edits(encoded(Image.new("RGB", size, "white")), [one], read_source=SOURCES.__getitem__)))
+    inked = np.argwhere(np.asarray(made.convert("L")) < 250)
+    (top, left), (bottom, right) = inked.min(axis=0), inked.max(axis=0) + 1
+    region = effect(one, aspect_ratio=size[0] / size[1]).region
+    assert [edge * side for edge, side in zip(region, size * 2, strict=True)] == pytest.approx([left, top, right, bottom], abs=2)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.generators.agentic.tools.quoting import RULE, quoted, visible
+from services.generators.agentic.tools.quoting import RULE, mark_for, quoted, visible
 from shared.images.decoding import decode_image
 from tests.injections import CANARY, INJECTIONS, Injection, in_metadata, in_picture
 
@@ -55,6 +55,11 @@ def test_a_text_that_knows_its_own_quotation_can_not_close_the_next_one(text: st
     twice = quoted(text + once, source="page", max_chars=10_000)
     assert holds(twice)
     assert OPENING.match(once)[1] != OPENING.match(twice)[1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("free", "0123456789abcdef")
+def test_a_mark_is_one_that_does_not_occur(free: str) -> None:
+    assert mark_for("0123456789abcdef".replace(free, ""), num_digits=1) == free
 
 
 @given(hostile)

@@ -23,6 +23,7 @@ CAPS = SourceCaps(max_per_domain=2, max_per_cluster=1, max_hamming=4)
         ("img.news.com.au", "news.com.au"),
         ("www.heise.de", "heise.de"),
         ("co.example.de", "example.de"),
+        ("abc.go.com", "go.com"),
         ("someone.github.io", "github.io"),
         ("localhost", "localhost"),
         ("127.0.0.1", "127.0.0.1"),

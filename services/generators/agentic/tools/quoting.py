@@ -45,20 +45,20 @@ def quoted(text: str, *, source: str, max_chars: int = _MAX_CHARS) -> str:
     body = seen[:max_chars]
     label = " ".join(visible(source).replace("<", "(").replace(">", ")").split())[:_MAX_SOURCE_CHARS]
     cut = f", the first {len(body):,} of {len(seen):,} characters" if len(seen) > len(body) else ""
-    mark = _mark(label, body)
+    mark = mark_for(f"{label}\n{body}")
     lines = "\n".join(_BAR + line for line in body.split("\n"))
     return f"<<<quoted {mark}: {label}{cut}>>>\n{lines}\n<<<end {mark}>>>"
 
 
-def _is_hidden(char: str) -> bool:
-    return char in _HIDDEN or 0xE0000 <= ord(char) <= 0xE0FFF or unicodedata.category(char) in _HIDDEN_CATEGORIES
-
-
-def _mark(label: str, body: str) -> str:
-    """Follows from what it fences, so that the same prompt is asked the same; and never occurs in it."""
+def mark_for(text: str, *, num_digits: int = _MARK_DIGITS) -> str:
+    """Hex digits that do not occur in a text. They follow from it, so that the same prompt is asked the same."""
     attempt = 0
     while True:
-        mark = hashlib.sha256(f"{attempt}/{label}/{body}".encode()).hexdigest()[:_MARK_DIGITS]
-        if mark not in body and mark not in label:
+        mark = hashlib.sha256(f"{attempt}/{text}".encode()).hexdigest()[:num_digits]
+        if mark not in text:
             return mark
         attempt += 1
+
+
+def _is_hidden(char: str) -> bool:
+    return char in _HIDDEN or 0xE0000 <= ord(char) <= 0xE0FFF or unicodedata.category(char) in _HIDDEN_CATEGORIES
