@@ -1,4 +1,4 @@
-"""A stage for the agents: a pool of pictures, a scripted endpoint that looks at them, and the equipment over real HTTP and a real broker."""
+"""A stage for agents: a pool of pictures, a scripted endpoint that looks at them, the equipment over real HTTP and a real broker."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
