@@ -18,4 +18,4 @@ def instructions(role: Role) -> str:
 def asked(question: str, choices: Sequence[str] = ()) -> str:
     """A question with its lettered choices, as data: both are a stranger's words."""
     options = [f"{letter}. {' '.join(choice.split())}" for letter, choice in zip(LETTERS, choices, strict=False)]
-    return quoted("\n".join([question, *options]), source="QUESTION")
+    return quoted("\n".join([question, *options]), source="question")

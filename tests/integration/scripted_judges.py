@@ -11,7 +11,7 @@ from tests.scripted_llm import ChatRequest, Fault
 from tests.unit.quality.suspects import CHOICE, found
 
 _CASE = re.compile(r"in case (\w+)\?")
-_OPTION = re.compile(r"^(?:\| )?([A-J])\. (.+)$", re.MULTILINE)
+_OPTION = re.compile(r"^\| ([A-J])\. (.+)$", re.MULTILINE)
 
 
 def in_case(case: str, number: int, **changes: Any) -> Candidate:

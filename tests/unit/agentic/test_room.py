@@ -12,10 +12,10 @@ from services.generators.agentic.provenance import write_provenance
 from services.generators.agentic.request import CELLS
 from services.generators.agentic.source import Source
 from services.generators.agentic.tools.edits import read_edits
-from services.generators.agentic.tools.quoting import RULE
 from services.quality.provenance import parse_provenance
 from shared.domain import ErrorEvidence, ErrorExample, ErrorType, Guidance, Interval, Spend
 from shared.llm import Role
+from shared.quoting import RULE
 from tests.agentic_stage import assignments
 from tests.examples import artifact
 

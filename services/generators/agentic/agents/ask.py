@@ -9,9 +9,9 @@ from services.generators.agentic.agents.observe import Observations
 from services.generators.agentic.agents.task_text import guidance_lines, task_lines
 from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.tools.edit_effects import Effect
-from services.generators.agentic.tools.quoting import quoted
 from shared.domain import QuestionType
 from shared.llm import Part, Role
+from shared.quoting import quoted
 
 _TEMPERATURE = 0.7
 

@@ -8,8 +8,8 @@ from pydantic import Field
 from services.generators.agentic.agents.consultation import AgentReply, Consultation
 from services.generators.agentic.agents.task_text import guidance_lines, task_lines
 from services.generators.agentic.assignment import Assignment
-from services.generators.agentic.tools.quoting import quoted
 from shared.llm import Part, Role
+from shared.quoting import quoted
 
 _TEMPERATURE = 0.7
 """Candidates of one list should differ."""

@@ -9,10 +9,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from services.generators.agentic.assignment import Assignment
-from services.generators.agentic.tools.quoting import RULE, quoted
 from shared.domain import Spend
 from shared.errors import Rejected
 from shared.llm import Call, InvalidReply, LanguageModels, Part, Role
+from shared.quoting import RULE, quoted
 
 MAX_TRIES = 3
 """Asked at most so often for a reply that an agent can use; the port's own tries for a well-formed one not counted."""

@@ -10,9 +10,9 @@ from services.generators.agentic.agents.consultation import AgentReply, Consulta
 from services.generators.agentic.agents.task_text import category_line
 from services.generators.agentic.tools.edit_ops import MAX_EDITS, LocalOp
 from services.generators.agentic.tools.policies import POLICIES
-from services.generators.agentic.tools.quoting import quoted
 from shared.domain import ImageCategory
 from shared.llm import Part, Role
+from shared.quoting import quoted
 
 
 @dataclass(frozen=True, slots=True)

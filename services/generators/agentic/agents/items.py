@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from services.generators.agentic.agents.consultation import AgentReply
-from services.generators.agentic.tools.quoting import visible
 from shared.answers import check_reference, grade
 from shared.domain import QuestionType
 from shared.prompt import LETTERS
+from shared.quoting import visible
 
 _Question = Annotated[str, Field(min_length=8, max_length=500)]
 _Evidence = Annotated[str, Field(min_length=1, max_length=1000)]

@@ -9,9 +9,9 @@ from pydantic import Field
 from services.generators.agentic.agents.consultation import AgentReply, Consultation
 from services.generators.agentic.agents.task_text import category_line
 from services.generators.agentic.categories import definitions
-from services.generators.agentic.tools.quoting import quoted
 from shared.domain import ImageCategory
 from shared.llm import Part, Role
+from shared.quoting import quoted
 
 _MAX_CAPTION_CHARS = 300
 

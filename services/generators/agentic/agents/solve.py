@@ -6,10 +6,10 @@ from typing import Annotated
 from pydantic import Field
 
 from services.generators.agentic.agents.consultation import AgentReply, Consultation
-from services.generators.agentic.tools.quoting import quoted
 from shared.domain import QuestionType
 from shared.llm import Part, Role
 from shared.prompt import render_question
+from shared.quoting import quoted
 
 
 class Solution(AgentReply):

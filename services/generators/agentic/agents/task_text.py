@@ -2,8 +2,8 @@
 
 from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.categories import WORDS
-from services.generators.agentic.tools.quoting import quoted
 from shared.domain import ErrorEvidence, ErrorType, Guidance, ImageCategory, QuestionType
+from shared.quoting import quoted
 
 _QUESTION_TYPES = {
     QuestionType.MULTIPLE_CHOICE: "one right choice among several",
