@@ -23,4 +23,10 @@ def room_environment(settings: Mapping[str, str], *, uses_torch: bool, import_fr
     }
     path = [ROOT, ROOT / "proto" / "gen", os.environ.get("PYTHONPATH"), import_from]
     ours = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(str(place) for place in path if place)}
-    return {**gentle, **os.environ, **ours, **settings}
+    return {**gentle, **os.environ, **_absolute(os.environ), **ours, **settings}
+
+
+def _absolute(environment: Mapping[str, str]) -> dict[str, str]:
+    """The files that an operator names in SPIRAL_..._FILE: rooms work in a directory of their own."""
+    files = {name: value for name, value in environment.items() if name.startswith("SPIRAL_") and name.endswith("_FILE") and value}
+    return {name: str(Path(value).expanduser().absolute()) for name, value in files.items()}
