@@ -221,21 +221,19 @@ class Crowded:
 
     def __call__(self, request: ChatRequest) -> str | Fault:
         with self._lock:
-            if self._num_in >= self.num_places:
-                self.num_turned_away += 1
-                return Fault.failed(429)
             self._num_in += 1
-        try:
-            time.sleep(0.03)
-        finally:
-            with self._lock:
-                self._num_in -= 1
-        return GOOD
+            is_crowded = self._num_in > self.num_places
+            self.num_turned_away += is_crowded
+        # Who is turned away is told as late as others are answered, so that all can be counted.
+        time.sleep(0.1)
+        with self._lock:
+            self._num_in -= 1
+        return Fault.failed(429) if is_crowded else GOOD
 
 
 async def test_calls_at_a_time_shrink_to_what_an_overloaded_server_takes_and_grow_again(tmp_path: Path) -> None:
     server = Crowded(4)
-    tuning = Tuning(num_attempts=12, backoff_s=0.02, max_backoff_s=0.3)
+    tuning = Tuning(num_attempts=20, backoff_s=0.02, max_backoff_s=0.3)
     with ScriptedLlm(server) as llm:
         async with desk(tmp_path, llm.url, tuning=tuning) as opened:
             replies = await asyncio.gather(*(opened.ask(seed) for seed in range(60)))
