@@ -1,31 +1,25 @@
-"""What makes two questions on images the same: an exact digest, and a fingerprint that survives re-encoding and rescaling.
+"""What makes two questions on images the same: an exact digest, and a fingerprint that survives what is done to copies.
 
-Drawn scenes of one template look alike without being duplicates: four bars differ in the height of one, two sums in one digit. A
-copy differs everywhere by a little, a sibling somewhere by a lot, so images are compared by the *largest* difference over a fine grid,
-in brightness and colour apart, and never by an average. The question is judged together with the image: by its words where they are
-the same, else by most of its words and the answer.
+The image's part is a grid of brightness and colour, which `shared.images` compares: copies that were stored again, scaled, cropped,
+mirrored or edited in a small place are found, and drawn scenes of one template, which differ in the height of one bar, stay apart. The
+question's part are its words without idle ones, and the answer by its meaning.
 """
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from shared.domain import QuestionType
 from shared.images.decoding import DecodedImage, Pixels
+from shared.images.grids import GRID, grid_of
 from shared.prompt import LETTERS
 
-GRID = 32
-COARSE = 8
-MAX_COARSE_DIFFERENCE = 8
-"""Largest difference of brightness over the 8 × 8 grid in a copy, of 255."""
 MIN_QUESTION_OVERLAP = 0.6
 """Shared words over all words from which two questions with the same answer are the same."""
 
@@ -128,46 +122,7 @@ def answer_words(question_type: QuestionType | None, choices: Sequence[str], ans
         return text
 
 
-def is_same_question(first: Fingerprint, second: Fingerprint) -> bool:
-    """Whether two questions ask the same: the same words, or most of them with the same answer."""
-    if first.words == second.words:
-        return True
-    ours, theirs = set(first.words), set(second.words)
-    shared = len(ours & theirs)
-    return first.answer == second.answer and shared >= MIN_QUESTION_OVERLAP * len(ours | theirs)
-
-
-@lru_cache(maxsize=256)
-def _kernel(num_pixels: int) -> npt.NDArray[np.float32]:
-    """Weights of pixels in grid cells, 32 × num_pixels: triangles two cells wide, integrated exactly, so that scale does not matter."""
-    width = num_pixels / GRID
-    centres = (np.arange(GRID) + 0.5) * width
-    edges = np.clip((np.arange(num_pixels + 1)[None, :] - centres[:, None]) / width, -1, 1)
-    weights = np.diff(0.5 + edges - np.sign(edges) * edges**2 / 2, axis=1)
-    shares: npt.NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares
-
-
-def grid_of(preview: Pixels) -> Pixels:
-    """Luma and colour differences over 32 × 32 cells."""
-    height, width = preview.shape[:2]
-    rows = (_kernel(height) @ preview.reshape(height, -1).astype(np.float32)).reshape(GRID, width, 3)
-    columns = _kernel(width) @ np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(width, -1)
-    cells: Pixels = np.clip(np.rint(columns.reshape(GRID, GRID, 3).transpose(1, 0, 2)), 0, 255).astype(np.uint8)
-    return cells
-
-
-def coarse_of(cells: Pixels) -> npt.NDArray[np.int16]:
-    """Brightness over 8 × 8 cells, as a vector: a quick look that rules most images out."""
-    step = GRID // COARSE
-    blocks: npt.NDArray[np.int16] = np.rint(cells[..., 0].reshape(COARSE, step, COARSE, step).mean(axis=(1, 3))).astype(np.int16)
-    return blocks.reshape(-1)
-
-
-def max_differences(short_side_px: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The largest differences of brightness and of colour in a copy, of 255, by the shorter side of the smaller image.
-
-    The fewer pixels a cell has, the more re-encoding and rescaling change it; codecs keep colour at half the resolution.
-    """
-    pixels_per_cell = short_side_px / GRID
-    return np.clip(66 / pixels_per_cell, 16, 33), np.clip(100 / pixels_per_cell, 24, 50)
+def overlap(first: Set[str], second: Iterable[str]) -> float:
+    """Shared words over all words of two questions; 0 where there are none."""
+    theirs = frozenset(second)
+    return len(first & theirs) / max(1, len(first | theirs))

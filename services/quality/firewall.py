@@ -1,12 +1,31 @@
-"""What may never be trained on: probes, the exam and registered benchmarks, as images and as texts."""
+"""What may never be trained on: probes, the exam and registered benchmarks, as images and as texts.
 
-from collections.abc import Iterable
+- A copy of an item's picture is a leak whatever is asked about it, cropped or mirrored too, if the picture has enough detail to mean
+  something; a picture without (a blue sky, one dot) leaks only together with its question.
+- A copy that was edited is a leak with its answer and a question that shares some words, or with a question or an answer that only few
+  items have: drawings of one template differ by what looks like a small edit, and then by their answers.
+- A distinctive question is a leak whatever picture it is asked about.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.quality.fingerprint_index import FingerprintIndex
+import numpy as np
+
 from services.quality.fingerprints import Fingerprint
+from services.quality.question_index import QuestionIndex, Rows
+from services.quality.text_likeness import TextIndex
 from shared.images.decoding import DecodedImage
+from shared.images.grids import Flags
+from shared.images.likeness import Kind, Likeness, num_details
+from shared.images.look import Look
+from shared.images.look_index import LookIndex
+
+MIN_OVERLAP_EDITED = 0.25
+"""Shared words over all words from which a question with the same answer is related."""
+MAX_FEW = 3
+"""Items that may share a question or an answer that still tells them."""
 
 
 class Matched(StrEnum):
@@ -19,7 +38,7 @@ class Matched(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirewallItem:
-    """An item behind the firewall. `name` is told in verdicts: an exam item's must not say which."""
+    """An item behind the firewall, with an image, a question or both. `name` is told in verdicts: an exam item's must not say which."""
 
     name: str
     fingerprint: Fingerprint
@@ -35,14 +54,24 @@ class Leak:
 
 
 class Firewall:
-    """Items that candidates may not repeat; the first one named wins."""
+    """Items that candidates may not repeat; the first one wins."""
 
     def __init__(self, items: Iterable[FirewallItem] = ()) -> None:
         """Takes all items at once; whether a text is distinctive is judged among them."""
-        self._index = FingerprintIndex((item.name, item.fingerprint) for item in items if item.fingerprint.cells)
+        kept = list(items)
+        self._names = [item.name for item in kept]
+        pictured = [at for at, item in enumerate(kept) if item.fingerprint.cells]
+        self._items = np.array(pictured, dtype=np.int64)
+        self._looks = LookIndex()
+        self._questions = QuestionIndex()
+        for at in pictured:
+            mark = kept[at].fingerprint
+            self._looks.add(mark.grid(), mark.short_side_px)
+            self._questions.add(mark)
+        self._texts = TextIndex((item.fingerprint.words, item.fingerprint.answer) for item in kept)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._names)
 
     def leak(self, fingerprint: Fingerprint, image: DecodedImage | None = None) -> Leak | None:
         """What a candidate repeats, or None.
@@ -51,5 +80,41 @@ class Firewall:
             fingerprint: of the candidate.
             image: its image, where it is at hand: crops are found more surely.
         """
-        name = self._index.near(fingerprint, image)
-        return Leak(name, Matched.BOTH, f"a copy of {name}") if name else None
+        found = self._picture_leak(fingerprint, image) if fingerprint.cells and len(self._looks) else None
+        if found is not None:
+            return found
+        item = self._texts.like(fingerprint.words, fingerprint.answer)
+        return None if item is None else Leak(self._names[item], Matched.TEXT, f"the question of {self._names[item]}")
+
+    def _picture_leak(self, fingerprint: Fingerprint, image: DecodedImage | None) -> Leak | None:
+        look = Look(fingerprint.cells, fingerprint.short_side_px, image)
+        same_question = self._flags(self._questions.same_question(fingerprint))
+        related = self._flags(*self._related(fingerprint))
+        means_something = None
+        for row in self._looks.uncropped(look):
+            means_something = num_details(look.cells) if means_something is None else means_something
+            plain = Likeness(Kind.COPY, means_something, is_mirrored=False, is_cropped=False)
+            if same_question[row] or plain.means_something:
+                return self._told(row, plain, bool(same_question[row]))
+        for each in self._looks.alike(look, edited=related):
+            if each.likeness.means_something or (same_question[each.row] and (each.likeness.kind is Kind.COPY or related[each.row])):
+                return self._told(each.row, each.likeness, bool(same_question[each.row]))
+        return None
+
+    def _related(self, fingerprint: Fingerprint) -> Iterator[Rows]:
+        """The items of which an edited picture would be a leak."""
+        yield self._questions.same_answer(fingerprint, min_overlap=MIN_OVERLAP_EDITED)
+        for rows in (self._questions.same_words(fingerprint), self._questions.same_answer(fingerprint)):
+            if len(rows) <= MAX_FEW:
+                yield rows
+
+    def _flags(self, *groups: Rows) -> Flags:
+        flags = np.zeros(len(self._looks), dtype=np.bool_)
+        for rows in groups:
+            flags[rows] = True
+        return flags
+
+    def _told(self, row: int, likeness: Likeness, has_same_question: bool) -> Leak:
+        name = self._names[self._items[row]]
+        matched = Matched.BOTH if has_same_question else Matched.IMAGE
+        return Leak(name, matched, f"a {likeness} of {'' if has_same_question else 'the picture of '}{name}")

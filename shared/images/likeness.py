@@ -1,0 +1,178 @@
+"""What a query and a known image, laid over each other, have in common: a copy, an edited copy, or neither.
+
+A copy differs everywhere by a little. An edited copy does so but for a small part that lies together. Other pictures differ somewhere by
+a lot, or everywhere by some: in brightness, in colour, or in where their details are. How much detail agrees says how much the likeness
+is worth: two blue skies are alike, and that means nothing.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.images.alignment import MIN_COVERAGE
+from shared.images.decoding import Pixels
+from shared.images.grids import GRID, Flags, Floats, Windows, halved, halved_flags, weights
+from shared.images.look import Look
+
+COLOR_GRID = GRID // 2
+"""Cells a side of the grid that is kept of colour differences: codecs keep them at half the resolution."""
+
+MAX_OVER = 4
+"""Cells of 1,024 that may differ by more than the limit in a copy."""
+MAX_OVER_EDITED = 0.09
+"""Share of the cells that may do so in an edited copy."""
+MAX_SPREAD_EDITED = 14
+"""Blocks of 4 × 4 cells, of 64, in which more than one cell does: edits lie together, other drawings of one template are spread."""
+MAX_RMS = 7.0
+"""Root mean square of the remaining differences of brightness, of 255."""
+MAX_COLOR_RMS = 9.0
+MAX_SHIFT = 4.5
+"""Mean difference of brightness, of 255: codecs and scaling keep the mean."""
+MAX_COLOR_SHIFT = 2.0
+MAX_COLOR_SHIFT_EDITED = 2.8
+MIN_AGREEMENT = 0.7
+MIN_DETAIL_RMS = 2.5
+"""Weaker details, of 255, are noise and may disagree."""
+MIN_DETAILS = 32
+"""Cells with detail from which a likeness alone means something."""
+
+_DETAIL = 4.0
+"""Size of a detail, of 255: by how much a cell differs from its block."""
+_BLOCK = 4
+_MIN_CROPPED = 0.01
+
+Sides = npt.NDArray[np.int32]
+
+
+class Kind(IntEnum):
+    """How alike two images are."""
+
+    OTHER = 0
+    EDITED = 1
+    COPY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The comparison of a query with one known image."""
+
+    kind: Kind
+    num_details: int
+    """Cells with detail in which both agree."""
+    is_mirrored: bool
+    is_cropped: bool
+
+    @property
+    def means_something(self) -> bool:
+        """Whether so much detail does not agree by chance."""
+        return self.num_details >= MIN_DETAILS
+
+    def __str__(self) -> str:
+        words = ["mirrored"] * self.is_mirrored + ["cropped"] * self.is_cropped + ["edited"] * (self.kind is Kind.EDITED)
+        return " ".join([*words, "copy"])
+
+
+def max_differences(short_side_px: Sides) -> tuple[Floats, Floats]:
+    """The largest differences of brightness and of colour in a copy, of 255, by the shorter side of the smaller image.
+
+    The fewer pixels a cell has, the more re-encoding and rescaling change it; codecs keep colour at half the resolution.
+    """
+    pixels_per_cell = (short_side_px / GRID).astype(np.float32)
+    return np.clip(66 / pixels_per_cell, 16, 33), np.clip(100 / pixels_per_cell, 24, 50)
+
+
+def colors_of(cells: Pixels) -> Pixels:
+    """The colour differences of a 32 × 32 × 3 grid as they are kept, 2 × 16 × 16."""
+    kept: Pixels = np.rint(halved(cells[..., 1:].transpose(2, 0, 1).astype(np.float32))).astype(np.uint8)
+    return kept
+
+
+def compare(look: Look, windows: Windows, luma: Floats, colors: Floats, short_sides_px: Sides) -> list[Likeness]:
+    """Compares a query with known images in windows of the reduced query.
+
+    Args:
+        look: the query.
+        windows: n × 4.
+        luma: of the known images, n × 32 × 32.
+        colors: of the known images, n × 2 × 16 × 16.
+        short_sides_px: of the known images.
+    """
+    found = _differences(look, windows, luma, colors, short_sides_px)
+    num_same, num_same_color = (np.maximum(same.sum(axis=(1, 2)), 1) for same in (found.same, found.same_color))
+    rms = np.sqrt((found.luma**2).sum(axis=(1, 2)) / num_same)
+    color_rms = np.sqrt((found.colors**2).sum(axis=(1, 2, 3)) / (2 * num_same_color))
+    shift = np.abs(found.luma.sum(axis=(1, 2))) / num_same
+    color_shift = np.abs(found.colors.sum(axis=(2, 3))).max(axis=1) / num_same_color
+    details = _details(luma) * found.same
+    strength, disagreement = ((part**2).sum(axis=(1, 2)) for part in (details, _details(found.luma) * found.same))
+    agrees = (disagreement <= (1 - MIN_AGREEMENT) * strength) | (strength < MIN_DETAIL_RMS**2 * num_same)
+    alike = (rms <= MAX_RMS) & (color_rms <= MAX_COLOR_RMS) & (shift <= MAX_SHIFT) & agrees
+    num_over, num_covered = found.over.sum(axis=(1, 2)), found.covered.sum(axis=(1, 2))
+    is_copy = alike & (num_over <= MAX_OVER) & (color_shift <= MAX_COLOR_SHIFT)
+    is_small = (num_over <= MAX_OVER_EDITED * num_covered) & (_spread(found.over) <= MAX_SPREAD_EDITED)
+    kinds = np.where(is_copy, Kind.COPY, np.where(alike & is_small & (color_shift <= MAX_COLOR_SHIFT_EDITED), Kind.EDITED, Kind.OTHER))
+    is_cropped = np.abs(look.to_whole(windows) - np.round(windows)).max(axis=1) > _MIN_CROPPED
+    num_details = (np.abs(details) > _DETAIL).sum(axis=(1, 2))
+    return [
+        Likeness(Kind(int(kind)), int(num), bool(window[0] > window[1]), bool(cropped))
+        for kind, num, window, cropped in zip(kinds, num_details, windows, is_cropped, strict=True)
+    ]
+
+
+def num_details(cells: bytes) -> int:
+    """Cells with detail of a 32 × 32 × 3 grid."""
+    luma = np.frombuffer(cells, dtype=np.uint8).reshape(GRID, GRID, 3)[..., 0].astype(np.float32)
+    return int((np.abs(_details(luma[None])) > _DETAIL).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    """Of n comparisons. `luma` and `colors` are 0 where the query covers nothing, or the difference is over the limit."""
+
+    luma: Floats
+    colors: Floats
+    covered: Flags
+    over: Flags
+    same: Flags
+    same_color: Flags
+
+
+def _differences(look: Look, windows: Windows, luma: Floats, colors: Floats, short_sides_px: Sides) -> _Differences:
+    grids, covered = _color_grids(look.pixels, windows)
+    max_luma, max_color = max_differences(np.minimum(short_sides_px, look.short_side_px))
+    by_luma = grids[:, 0] - luma
+    covered_color = halved_flags(covered)
+    by_color = halved(grids[:, 1:]) - colors
+    over_color = covered_color & (np.abs(by_color).max(axis=1) > max_color[:, None, None])
+    over = covered & ((np.abs(by_luma) > max_luma[:, None, None]) | over_color.repeat(2, axis=1).repeat(2, axis=2))
+    same, same_color = covered & ~over, covered_color & halved_flags(~over)
+    return _Differences(by_luma * same, by_color * same_color[:, None], covered, over, same, same_color)
+
+
+def _color_grids(pixels: Floats, windows: Windows) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Luma and colour differences in windows, n × 3 × 32 × 32, and which cells the query covers."""
+    height, width = pixels.shape[:2]
+    across, covered_across = weights(width, GRID, windows[:, 0], windows[:, 1])
+    down, covered_down = weights(height, GRID, windows[:, 2], windows[:, 3])
+    rows = np.matmul(down, pixels.reshape(height, -1)).reshape(len(windows), GRID, width, 3).transpose(0, 3, 1, 2)
+    return np.matmul(rows, across.transpose(0, 2, 1)[:, None]), covered_down[:, :, None] * covered_across[:, None, :] > MIN_COVERAGE
+
+
+def _spread(over: Flags) -> npt.NDArray[np.int64]:
+    """Blocks in which more than one cell is over the limit."""
+    num: npt.NDArray[np.int64] = (_blocks(over).sum(axis=(2, 4)) > 1).sum(axis=(1, 2))
+    return num
+
+
+def _details(planes: Floats) -> Floats:
+    """Cells without the means of their blocks."""
+    blocks = _blocks(planes)
+    details: Floats = (blocks - blocks.mean(axis=(2, 4), keepdims=True)).reshape(-1, GRID, GRID)
+    return details
+
+
+def _blocks(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return planes.reshape(-1, GRID // _BLOCK, _BLOCK, GRID // _BLOCK, _BLOCK)
