@@ -14,6 +14,7 @@ from shared.images.decoding import unpack_image
 from shared.images.perceptual_hash import perceptual_hash
 
 THUMBNAIL_PX = 256
+_HASHED_PX = 128
 _JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 # Higher levels take two to six times as long and save a twentieth on photos; see tests/bench/bench_pool.py.
 _PNG: dict[str, Any] = {"format": "PNG", "compress_level": 1}
@@ -71,8 +72,13 @@ def take_in(payload: bytes, caps: IntakeCaps) -> Intake:
     )
 
 
-def unpack_pixels(payload: bytes, caps: IntakeCaps) -> Image.Image:
+def unpack_pixels(payload: bytes, caps: IntakeCaps, *, draft_px: int | None = None) -> Image.Image:
     """The pixels that stand in the pool: RGB or grey, upright, opaque, no larger than the caps say, with nothing beside them.
+
+    Args:
+        payload: the bytes, from anybody.
+        caps: what is decoded, and how large the pixels may be.
+        draft_px: so many pixels a side are enough, which decoders of JPEG can be fast about; where None all that the caps allow.
 
     Raises:
         ImageRefused: with the reason and what was seen.
@@ -81,7 +87,8 @@ def unpack_pixels(payload: bytes, caps: IntakeCaps) -> Image.Image:
     def unpack(image: Image.Image) -> Image.Image:
         upright = _UPRIGHT.get(_orientation(image))
         # A decoder of JPEG scales by halves while it decodes, which bounds the memory of large photos.
-        image.draft(None, (caps.max_side_px, caps.max_side_px))
+        enough = draft_px or caps.max_side_px
+        image.draft(None, (enough, enough))
         pixels = _opaque(image)
         pixels.thumbnail((caps.max_side_px, caps.max_side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
         pixels = pixels if upright is None else pixels.transpose(upright)
@@ -98,7 +105,7 @@ def hash_of(payload: bytes, caps: IntakeCaps) -> int:
     Raises:
         ImageRefused: with the reason and what was seen.
     """
-    return perceptual_hash(unpack_pixels(payload, caps))
+    return perceptual_hash(unpack_pixels(payload, caps, draft_px=_HASHED_PX))
 
 
 def is_lossless(payload: bytes) -> bool:
@@ -127,7 +134,10 @@ def _opaque(image: Image.Image) -> Image.Image:
         page = Image.new("RGBA", painted.size, "white")
         page.alpha_composite(painted)
         return page.convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    if image.mode in ("L", "RGB"):
+        image.load()
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _encoded(image: Image.Image, how: dict[str, Any]) -> bytes:

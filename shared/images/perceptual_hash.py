@@ -1,6 +1,6 @@
 """A 64-bit hash of what an image looks like: re-encoded and resized copies differ in few bits, other images in about half of them.
 
-The luma is averaged over a 32 × 32 grid and transformed by a discrete cosine transform; the hash holds the signs of the 64 lowest
+The luma is scaled down to 32 × 32 and transformed by a discrete cosine transform; the hash holds the signs of the 64 lowest
 frequencies but the constant one (as pHash: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010, with signs
 in place of the comparison with the median). Brightness and contrast so drop out, and mirroring an image from left to right flips exactly
 the bits of the odd horizontal frequencies: a mirrored copy is found by a second look at the same hashes.
@@ -40,7 +40,7 @@ def perceptual_hash(image: Image.Image | npt.NDArray[np.uint8]) -> int:
     luma = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     if luma.mode != "L":
         luma = luma.convert("L")
-    grid = np.asarray(luma.resize((_GRID, _GRID), Image.Resampling.BOX), dtype=np.float64)
+    grid = np.asarray(luma.resize((_GRID, _GRID), Image.Resampling.BILINEAR, reducing_gap=4.0), dtype=np.float64)
     waves = _COSINES @ grid @ _COSINES.T
     return int(_WEIGHTS[waves[_ROWS, _COLUMNS] > _SILENCE].sum())
 
