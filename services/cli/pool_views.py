@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.pool_add import Tally
-from services.cli.words import duration, size, words
+from services.cli.words import duration, on_screen, size, words
 from shared.pool import Hit, PoolImage, PoolStats
 
 ADD_SCHEMA, SEARCH_SCHEMA, STATS_SCHEMA = "spiral.pool-add/1", "spiral.pool-search/1", "spiral.pool-stats/1"
@@ -89,9 +89,9 @@ def render_search(hits: Sequence[Hit]) -> RenderableType:
             f"{hit.score:.2f}{' mirrored' if hit.is_mirrored else ''}",
             f"{image.width_px}×{image.height_px}",
             "" if image.category is None else words(image.category.value),
-            Text(image.source),
-            Text(image.licence),
-            Text(image.caption, overflow="ellipsis", no_wrap=True),
+            Text(on_screen(image.source)),
+            Text(on_screen(image.licence)),
+            Text(on_screen(image.caption), overflow="ellipsis", no_wrap=True),
         )
     return table
 
@@ -146,7 +146,7 @@ def _counts(counts: Mapping[str, int], *, named: Any) -> RenderableType:
     table.add_column()
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     for name, count in ordered[:NUM_SHOWN]:
-        table.add_row(f"{count:,}", Text(named(name) if name else "not known"))
+        table.add_row(f"{count:,}", Text(on_screen(named(name)) if name else "not known"))
     if len(ordered) > NUM_SHOWN:
         table.add_row(f"{sum(count for _, count in ordered[NUM_SHOWN:]):,}", Text(f"in {len(ordered) - NUM_SHOWN:,} others", style="dim"))
     return table

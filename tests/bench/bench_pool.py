@@ -2,11 +2,12 @@
 
     PYTHONPATH=.:proto/gen python -m tests.bench.bench_pool [--images 200] [--add 1500] [--rows 100000]
 
-Images are 512 × 512 and look like photos to an encoder: structure at all scales, and grain. Per-image figures are one process's processor
-time, the best of three rounds, so that other work on the machine counts little. `hash` is all that a hash needs of a file: checks,
-decoding, turning it upright, hashing. `take in` adds the re-encoded image and its thumbnail. A whole add runs `spiral pool add` with a
-decoder for each core over files on this disk into a store on this disk; its processor time counts every process of it. Rows of the search
-part have synthetic captions of twelve words by Zipf's law, and no blobs.
+Images are 512 × 512 and look like photos to an encoder: structure at all scales, and grain; drawn ones are the rendered generator's.
+Per-image figures are one process's processor time, the best of three rounds, so that other work on the machine counts little. `hash` is
+all that a hash needs of a file: checks, decoding (JPEG at a quarter of its size), turning it upright, hashing. `draft hash` trusts the
+file. `take in` adds full decoding, the re-encoded image and its thumbnail. A whole add runs `spiral pool add` with a decoder for each
+core over files on this disk into a store on this disk; its processor time counts every process of it. Rows of the search part have
+synthetic captions of twelve words by Zipf's law, and no blobs.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from services.generators.rendered.candidates import CELLS, make_candidates
 from shared.artifacts import Artifacts, blob_ref
 from shared.domain import ImageCategory
 from shared.images.intake import IntakeCaps, hash_of, take_in
@@ -81,9 +83,10 @@ def draft_hash(payload: bytes) -> None:
 def per_image(num: int) -> None:
     images = list(photos(num))
     print(f"one core, {num} images of {SIZE} × {SIZE}; images/s")
+    drawn = [one.image for cell in CELLS for one in make_candidates(cell, -(-num // len(CELLS)), 7, 0.5, SIZE)][:num]
     print(f"  {'':10s}{'kB':>6s}{'decode':>9s}{'hash':>9s}{'draft hash':>12s}{'take in':>9s}{'stored kB':>11s}")
-    for name, encode in FORMS.items():
-        payloads = [encode(image) for image in images]
+    kinds = {name: [encode(image) for image in images] for name, encode in FORMS.items()} | {"drawn PNG": drawn}
+    for name, payloads in kinds.items():
         decode_s = best(lambda payload: Image.open(io.BytesIO(payload)).convert("RGB"), payloads)
         hash_s = best(lambda payload: hash_of(payload, CAPS), payloads)
         draft_s = best(draft_hash, payloads)
