@@ -1,7 +1,7 @@
 """Reading an image's claims off its bytes: format, size, and whether exactly one whole picture stands there.
 
-No pixel is unpacked, so a header that claims 50,000 × 50,000 pixels costs as little as any other. What a decoder would let pass is
-refused here: files cut off after the last pixel, animations, and bytes hidden behind the picture.
+A header that claims 50,000 × 50,000 pixels costs as little as any other. What a decoder would let pass is refused here: files cut off
+after the last pixel, animations, and bytes hidden behind the picture or behind its pixels.
 """
 
 import struct
@@ -12,6 +12,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""First column and row, and the steps between columns and rows, of the seven passes of an interlaced PNG."""
+_PIECE_BYTES = 1 << 20
 _SIGNATURES = {
     b"GIF8": "GIF",
     b"BM": "BMP",
@@ -89,7 +92,7 @@ def _png_header(payload: bytes) -> ImageHeader:
 
 
 def _png_end(payload: bytes) -> int:
-    at = 8
+    at, packed = 8, list[bytes]()
     length: int
     while True:
         length, kind = struct.unpack_from(">I4s", payload, at)
@@ -98,9 +101,35 @@ def _png_end(payload: bytes) -> int:
         (checksum,) = struct.unpack_from(">I", payload, at + 8 + length)
         if zlib.crc32(payload[at + 4 : at + 8 + length]) != checksum:
             raise BrokenImage(f"the PNG is corrupted: chunk {kind.decode('latin-1')!r} does not match its checksum")
+        if kind == b"IDAT":
+            packed.append(payload[at + 8 : at + 8 + length])
         at += 12 + length
         if kind == b"IEND":
+            _check_unpacked(b"".join(packed), _png_num_bytes(payload))
             return at
+
+
+def _png_num_bytes(payload: bytes) -> int:
+    """How many bytes the rows of a PNG take, by its header."""
+    width, height, bits, color_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", payload, 16)
+    bits *= {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color_type, 4)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = ((-(-max(0, width - left) // across), -(-max(0, height - top) // down)) for left, top, across, down in passes)
+    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns)
+
+
+def _check_unpacked(packed: bytes, num_bytes: int) -> None:
+    """Unpacks in small pieces, and no more than that many bytes: what lies behind them is no picture, and may be without end."""
+    unpacker, left = zlib.decompressobj(), num_bytes
+    while packed and not unpacker.eof:
+        try:
+            piece = unpacker.decompress(packed, min(left + 1, _PIECE_BYTES))
+        except zlib.error as error:
+            raise BrokenImage(f"the PNG is corrupted: {error}") from error
+        left -= len(piece)
+        if left < 0:
+            raise BrokenImage(f"the PNG unpacks to more than the {num_bytes:,} bytes of its pixels")
+        packed = unpacker.unconsumed_tail
 
 
 def _jpeg_segment(payload: bytes, at: int) -> tuple[int, int, int]:

@@ -1,8 +1,8 @@
-"""What a query and a known image, laid over each other, have in common: a copy, an edited copy, or neither.
+"""What a query and a known image, laid over each other, have in common: a copy, a near-copy, an edited copy, or nothing.
 
-A copy differs everywhere by a little. An edited copy does so but for a small part that lies together. Other pictures differ somewhere by
-a lot, or everywhere by some: in brightness, in colour, or in where their details are. How much detail agrees says how much the likeness
-is worth: two blue skies are alike, and that means nothing.
+A copy differs everywhere by a little, a near-copy but for a few cells, an edited copy but for a small part that lies together. Other
+pictures differ somewhere by a lot, or everywhere by some: in brightness, in colour, or in where their details are. How much detail agrees
+says how much the likeness is worth: two blue skies are alike, and that means nothing.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from shared.images.look import Look
 COLOR_GRID = GRID // 2
 """Cells a side of the grid that is kept of colour differences: codecs keep them at half the resolution."""
 
-MAX_OVER = 4
-"""Cells of 1,024 that may differ by more than the limit in a copy."""
+MAX_OVER, MAX_OVER_NEAR = 4, 12
+"""Cells of 1,024 that may differ by more than the limit in a copy, and in a near-copy: a palette or a codec may do as much."""
 MAX_OVER_EDITED = 0.09
 """Share of the cells that may do so in an edited copy."""
 MAX_SPREAD_EDITED = 14
@@ -39,8 +39,8 @@ MIN_DETAIL_RMS = 2.5
 MIN_DETAILS = 32
 """Cells with detail from which a likeness alone means something."""
 
-_DETAIL = 4.0
-"""Size of a detail, of 255: by how much a cell differs from its block."""
+_MIN_CURVATURE = 5.0
+"""Of a detail, of 255: by how much a cell departs from a slope through its neighbours."""
 _BLOCK = 4
 _MIN_CROPPED = 0.01
 
@@ -52,7 +52,8 @@ class Kind(IntEnum):
 
     OTHER = 0
     EDITED = 1
-    COPY = 2
+    NEAR = 2
+    COPY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,12 @@ class Likeness:
         return self.num_details >= MIN_DETAILS
 
     def __str__(self) -> str:
-        words = ["mirrored"] * self.is_mirrored + ["cropped"] * self.is_cropped + ["edited"] * (self.kind is Kind.EDITED)
+        words = (
+            ["mirrored"] * self.is_mirrored
+            + ["cropped"] * self.is_cropped
+            + ["edited"] * (self.kind is Kind.EDITED)
+            + ["near"] * (self.kind is Kind.NEAR)
+        )
         return " ".join([*words, "copy"])
 
 
@@ -113,9 +119,11 @@ def compare(look: Look, windows: Windows, luma: Floats, colors: Floats, short_si
     num_over, num_covered = found.over.sum(axis=(1, 2)), found.covered.sum(axis=(1, 2))
     is_copy = alike & (num_over <= MAX_OVER) & (color_shift <= MAX_COLOR_SHIFT)
     is_small = (num_over <= MAX_OVER_EDITED * num_covered) & (_spread(found.over) <= MAX_SPREAD_EDITED)
-    kinds = np.where(is_copy, Kind.COPY, np.where(alike & is_small & (color_shift <= MAX_COLOR_SHIFT_EDITED), Kind.EDITED, Kind.OTHER))
+    is_edited = alike & is_small & (color_shift <= MAX_COLOR_SHIFT_EDITED)
+    is_near = is_edited & (num_over <= MAX_OVER_NEAR) & (color_shift <= MAX_COLOR_SHIFT)
+    kinds = np.select([is_copy, is_near, is_edited], [Kind.COPY, Kind.NEAR, Kind.EDITED], Kind.OTHER)
     is_cropped = np.abs(look.to_whole(windows) - np.round(windows)).max(axis=1) > _MIN_CROPPED
-    num_details = (np.abs(details) > _DETAIL).sum(axis=(1, 2))
+    num_details = (_is_detail(luma) & found.same).sum(axis=(1, 2))
     return [
         Likeness(Kind(int(kind)), int(num), bool(window[0] > window[1]), bool(cropped))
         for kind, num, window, cropped in zip(kinds, num_details, windows, is_cropped, strict=True)
@@ -125,7 +133,7 @@ def compare(look: Look, windows: Windows, luma: Floats, colors: Floats, short_si
 def num_details(cells: bytes) -> int:
     """Cells with detail of a 32 × 32 × 3 grid."""
     luma = np.frombuffer(cells, dtype=np.uint8).reshape(GRID, GRID, 3)[..., 0].astype(np.float32)
-    return int((np.abs(_details(luma[None])) > _DETAIL).sum())
+    return int(_is_detail(luma[None]).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,15 @@ def _spread(over: Flags) -> npt.NDArray[np.int64]:
     """Blocks in which more than one cell is over the limit."""
     num: npt.NDArray[np.int64] = (_blocks(over).sum(axis=(2, 4)) > 1).sum(axis=(1, 2))
     return num
+
+
+def _is_detail(planes: Floats) -> Flags:
+    """Cells that are no part of a slope, which any sky has."""
+    flags: Flags = np.zeros(planes.shape, dtype=np.bool_)
+    middle = 2 * planes[:, 1:-1, 1:-1]
+    across = np.abs(middle - planes[:, 1:-1, :-2] - planes[:, 1:-1, 2:])
+    flags[:, 1:-1, 1:-1] = np.maximum(across, np.abs(middle - planes[:, :-2, 1:-1] - planes[:, 2:, 1:-1])) > _MIN_CURVATURE
+    return flags
 
 
 def _details(planes: Floats) -> Floats:

@@ -15,7 +15,7 @@ from shared.images.look import Look
 from shared.images.sieve import NO_STARTS, Starts, sieve
 from shared.images.windows import VARIANTS
 
-MAX_ALL_CELLS = 6.0
+MAX_ALL_CELLS = 8.0
 """Root mean squared difference over the 8 × 8 grid, of 255, up to which an image may be a copy."""
 MAX_MOST_CELLS = 8.0
 """The same without the worst cells, up to which it may be an edited copy."""
@@ -101,7 +101,7 @@ class LookIndex:
         likenesses = compare(look, windows, luma, self._colors[numbers].astype(np.float32), self._short_sides_px[numbers])
         for row in np.unique(numbers):
             likeness = max((likenesses[at] for at in np.flatnonzero(numbers == row)), key=lambda each: (each.kind, each.num_details))
-            if likeness.kind is Kind.COPY or (likeness.kind is Kind.EDITED and (edited is None or edited[row])):
+            if likeness.kind >= Kind.NEAR or (likeness.kind is Kind.EDITED and (edited is None or edited[row])):
                 yield Alike(int(row), likeness)
 
     def _starts(self, look: Look, rows: Rows | None, edited: Flags | None) -> Starts:

@@ -5,7 +5,9 @@ bodies for things, skylines, portraits of one composition, documents, tables and
 them. Pictures of one family are as alike as its layouts allow, which is the point: they are the hard negatives.
 """
 
+import io
 import math
+import re
 from collections.abc import Callable
 from random import Random
 
@@ -16,12 +18,13 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 Draw = Callable[[Random, tuple[int, int]], Image.Image]
 Plane = npt.NDArray[np.float32]
 
-WORDS = (
+WORDS = re.findall(
+    r"\w+",
     "amber harbour ledger window quarter minister copper garden signal weather station average theory surface marble patient northern "
     "velocity carbon ratio treaty sodium liver canvas valley engine autumn motion border candle ticket museum planet fabric silver bridge "
     "market doctor volume pressure island current needle orbit tissue basin pattern figure column branch kernel office letter village "
-    "summit lantern protein glacier sample margin chamber thunder meadow pepper canal vessel granite fossil enzyme tariff census ballot"
-).split()
+    "summit lantern protein glacier sample margin chamber thunder meadow pepper canal vessel granite fossil enzyme tariff census ballot",
+)
 SIZES = ((160, 160), (224, 224), (256, 192), (192, 256), (320, 240), (400, 300), (300, 400), (384, 384), (512, 340))
 
 
@@ -166,19 +169,19 @@ def document(rng: Random, size: tuple[int, int]) -> Image.Image:
     margin, columns = width * rng.choice([0.06, 0.1]), rng.choice([1, 1, 2])
     pen.text((margin, unit * 0.7), " ".join(rng.choices(WORDS, k=3)).title(), fill="black", font=ImageFont.load_default(unit * 1.3))
     for column in range(columns):
-        left, right = margin + column * (width - margin) / columns, margin + (column + 1) * (width - margin) / columns - margin
-        y = unit * 3
-        while y < height - unit * 1.5:
-            line, x = rng.choice(WORDS), left
-            while pen.textlength(line, font) < right - left:
-                pen.text((left, y), line, fill="black", font=font) if rng.random() < 0.0 else None
-                grown = f"{line} {rng.choice(WORDS)}"
-                if pen.textlength(grown, font) > right - left:
-                    break
-                line = grown
-            pen.text((x, y), line, fill="black", font=font)
-            y += unit * (2 if rng.random() < 0.12 else 1)
+        left, wide = margin + column * (width - margin) / columns, (width - margin) / columns - margin
+        for row in range(3, round(height / unit) - 1):
+            if rng.random() > 0.1:
+                pen.text((left, row * unit), _line(rng, pen, font, wide), fill="black", font=font)
     return image
+
+
+def _line(rng: Random, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wide: float) -> str:
+    """Words that fill a width in px."""
+    line = rng.choice(WORDS)
+    while pen.textlength(grown := f"{line} {rng.choice(WORDS)}", font) <= wide:
+        line = grown
+    return line
 
 
 def table(rng: Random, size: tuple[int, int]) -> Image.Image:
@@ -238,8 +241,13 @@ FAMILIES: dict[str, Draw] = {
 }
 
 
-def draw(family: str, number: int, size: tuple[int, int] | None = None) -> Image.Image:
+def draw(family: str, number: int | str, size: tuple[int, int] | None = None) -> Image.Image:
     """The picture of a family with that number, RGB; without a size it has one of its own, width × height px."""
     rng = Random(f"{family}/{number}")
     own = rng.choice(SIZES)
     return FAMILIES[family](rng, size or own).convert("RGB")
+
+
+def opened(payload: bytes) -> Image.Image:
+    """A stored picture, RGB."""
+    return Image.open(io.BytesIO(payload)).convert("RGB")

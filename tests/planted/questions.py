@@ -10,10 +10,12 @@ from random import Random
 from shared.domain import QuestionType
 from tests.planted.pictures import WORDS
 
-_COLORS = "red blue green yellow purple orange black white grey brown".split()
-_PLACES = "Amber Bay,Kessel Ridge,Port Lindow,Marrow Hill,Estover,Vale of Corrin,Tamsin Cross,Hollow Quay,Upper Drayle,Sennet".split(",")
-_THINGS = "dots bars trees arrows boxes lines windows people cars circles".split()
-_SIDES = "left right top bottom".split()
+_COLORS = ["red", "blue", "green", "yellow", "purple", "orange", "black", "white", "grey", "brown"]
+_PLACES = [
+    "Amber Bay", "Kessel Ridge", "Port Lindow", "Marrow Hill", "Estover", "Vale of Corrin", "Tamsin Cross", "Hollow Quay", "Sennet",
+]  # fmt: skip
+_THINGS = ["dots", "bars", "trees", "arrows", "boxes", "lines", "windows", "people", "cars", "circles"]
+_SIDES = ["left", "right", "top", "bottom"]
 
 _TEMPLATES = (
     ("numeric", "How many {color} {things} are there?"),
@@ -26,11 +28,11 @@ _TEMPLATES = (
     ("text", "In the floor plan of the {word} museum, which room lies between the {other} gallery and the {third} staircase?"),
     (
         "multiple_choice",
-        "Which organelle labelled in the diagram stores the {word} that the {other} membrane releases after the {third} phase?",
+        "Which organelle in the diagram stores the {word} that the {other} membrane releases after the {third} phase?",
     ),
     (
         "numeric",
-        "If the {word} engine runs at {number} turns per minute, how many litres of {other} does the table give for {third} conditions?",
+        "If the {word} engine makes {number} turns per minute, how much {other} does the table give for {third} conditions?",
     ),
     ("text", "What does the handwritten note beside the {word} say about the {other} that arrived from {place} on the {number}th of May?"),
     ("multiple_choice", "Which of the {number} routes from {place} to the {word} station crosses the {other} river twice?"),
@@ -46,7 +48,8 @@ _SYNONYMS = {
     "began": "started", "crosses": "passes", "twice": "two times", "near": "close to", "before": "prior to", "beside": "next to",
     "credited": "named", "founded": "set up", "signed": "approved", "many": "numerous", "stores": "keeps", "releases": "emits",
 }  # fmt: skip
-_FILLERS = "stated given particular listed named marked present actual overall usual noted indicated".split()
+_SHORT = 12
+_FILLERS = ["stated", "given", "particular", "listed", "named", "marked", "present", "actual", "overall", "usual", "noted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,13 @@ def ask(number: int, *, seed: str = "questions") -> Asked:
 
 
 def paraphrase(question: str, share: float, rng: Random) -> str:
-    """The question with that share of its words, at least one, in other words; numbers stay."""
+    """The question with that share of its words, at least one, in other words; numbers stay.
+
+    In a short question every word counts ("How many red dots are there?"), so it is only wrapped into idle ones.
+    """
     words = question.split()
+    if len(words) < _SHORT:
+        return rng.choice(["Please look at this picture: {}", "{} Show it in the image, please.", "In this figure: {}"]).format(question)
     places = [at for at, word in enumerate(words) if word.isalpha() or word[:-1].isalpha()]
     for at in rng.sample(places, min(len(places), max(1, round(share * len(words))))):
         bare = words[at].rstrip("?,.")
