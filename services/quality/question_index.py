@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 import numpy.typing as npt
 
-from services.quality.fingerprints import MIN_QUESTION_OVERLAP, Fingerprint, overlap
+from services.quality.fingerprints import MIN_QUESTION_OVERLAP, Fingerprint
 
 Rows = npt.NDArray[np.int64]
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)
@@ -18,6 +18,7 @@ class QuestionIndex:
 
     def __init__(self) -> None:
         self._words: list[tuple[str, ...]] = []
+        self._num_words = array("H")
         self._questions: dict[tuple[str, ...], int] = {}
         self._rows: list[array[int]] = []
         self._by_answer: defaultdict[str, dict[int, array[int]]] = defaultdict(dict)
@@ -34,6 +35,7 @@ class QuestionIndex:
             words = tuple(sys.intern(word) for word in fingerprint.words)
             self._questions[words] = question
             self._words.append(words)
+            self._num_words.append(len(set(words)))
             self._rows.append(array("q"))
         self._rows[question].append(self._num)
         self._by_answer[fingerprint.answer].setdefault(question, array("q")).append(self._num)
@@ -50,8 +52,12 @@ class QuestionIndex:
             return NO_ROWS
         words = frozenset(fingerprint.words)
         questions = self._by_answer.get(fingerprint.answer, {}).items()
-        found = [rows for question, rows in questions if min_overlap <= 0 or overlap(words, self._words[question]) >= min_overlap]
+        found = [rows for question, rows in questions if self._overlap(words, question) >= min_overlap]
         return np.sort(np.concatenate([np.array(rows, dtype=np.int64) for rows in found])) if found else NO_ROWS
+
+    def _overlap(self, words: frozenset[str], question: int) -> float:
+        shared = len(words.intersection(self._words[question]))
+        return shared / max(1, len(words) + self._num_words[question] - shared)
 
     def same_question(self, fingerprint: Fingerprint) -> Rows:
         """Who asks the same: in the same words, or in most of them with the same answer."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.images.decoding import Pixels
-from shared.images.grids import GRID, Flags, Floats, whole_weights
+from shared.images.grids import GRID, Flags, Floats, coarser
 from shared.images.windows import FEW, bank, slopes_of
 
 FIRST, SECOND = 4, 8
@@ -52,9 +52,7 @@ NOTHING = Found(np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty(0, n
 
 def coarse_luma(cells: Pixels, num_cells: int) -> Floats:
     """Brightness of a 32 × 32 × 3 grid over fewer cells, as a vector."""
-    shares = whole_weights(GRID, num_cells)
-    coarse: Floats = (shares @ cells[..., 0].astype(np.float32) @ shares.T).reshape(-1)
-    return coarse
+    return coarser(cells[..., 0].astype(np.float32), num_cells)
 
 
 @lru_cache(maxsize=64)

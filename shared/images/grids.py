@@ -92,3 +92,10 @@ def halved_flags(flags: Flags) -> Flags:
     rows: Flags = flags[..., ::2, :] & flags[..., 1::2, :]
     both: Flags = rows[..., ::2] & rows[..., 1::2]
     return both
+
+
+def coarser(planes: Floats, num_cells: int) -> Floats:
+    """The grid of num_cells a side over grids of more, in the last two axes, which become one."""
+    shares = whole_weights(planes.shape[-1], num_cells)
+    grids = np.matmul(np.matmul(shares, planes), shares.T)
+    return grids.reshape(*planes.shape[:-2], num_cells * num_cells)

@@ -15,9 +15,9 @@ from shared.images.look import Look
 from shared.images.sieve import NO_STARTS, Starts, sieve
 from shared.images.windows import VARIANTS
 
-MAX_ALL_CELLS = 8.0
+MAX_ALL_CELLS = 9.0
 """Root mean squared difference over the 8 × 8 grid, of 255, up to which an image may be a copy."""
-MAX_MOST_CELLS = 8.0
+MAX_MOST_CELLS = 9.0
 """The same without the worst cells, up to which it may be an edited copy."""
 MAX_COARSE_DIFFERENCE = 8
 """Largest difference of brightness over the 8 × 8 grid in an uncropped copy, of 255."""

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from shared.images.coarse_search import Found, Rows, moved_residuals, variants_of
 from shared.images.decoding import Pixels
-from shared.images.grids import Floats, halved
+from shared.images.grids import Floats, coarser
 from shared.images.windows import WHOLE_MIRRORED, WHOLE_UPRIGHT, bank
 
 FINE, COLOR = 16, 8
-MAX_LEFT = 9.0
+MAX_LEFT = 7.5
 """Mean difference of brightness over the cells that agree best, of 255."""
-MAX_COLOR_LEFT = 10.0
+MAX_COLOR_LEFT = 7.5
 """Mean difference of colour, of 255."""
 SHARE_KEPT = 0.85
 """Cells that agree best; the others may be edited."""
@@ -47,7 +47,7 @@ def sieve(cells: bytes, found: Found, luma: Floats, colors: Pixels, num_kept: in
         num_kept: how many to keep.
     """
     at, variants = _tried(found)
-    known = halved(luma).reshape(len(luma), -1)
+    known = coarser(luma, FINE)
     left = np.abs(moved_residuals(variants_of(cells, FINE), FINE, variants, known[at]))
     covered = bank(FINE).mask[variants] > 0
     lefts = mean_of_least(np.where(covered, left, np.inf), covered.sum(axis=1))
@@ -81,7 +81,7 @@ def _tried(found: Found) -> tuple[Rows, npt.NDArray[np.int64]]:
 
 def _color_distances(cells: bytes, variants: npt.NDArray[np.int64], colors: Pixels) -> Floats:
     covered = bank(COLOR).mask[variants]
-    known = halved(colors.astype(np.float32)).reshape(len(colors), 2, -1)
+    known = coarser(colors.astype(np.float32), COLOR)
     both = np.stack([np.abs(variants_of(cells, COLOR, channel)[variants] - known[:, channel - 1]) for channel in (1, 2)])
     distances: Floats = (both.max(axis=0) * covered).sum(axis=1) / covered.sum(axis=1)
     return distances

@@ -1,4 +1,4 @@
-"""Copies are found however they were stored; siblings of one template are not taken for copies."""
+"""Copies are found whatever was done to them; siblings of one template are not taken for copies."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
+from services.quality.evidence import Evidence
 from services.quality.fingerprint_index import FingerprintIndex
-from services.quality.fingerprints import question_words
-from tests.unit.quality.suspects import candidate, drawing, encoded, mark
+from services.quality.fingerprints import FINGERPRINT_FIELDS, Fingerprint, question_words
+from shared.domain import Candidate
+from shared.images.decoding import DecodedImage
+from tests.unit.quality.suspects import CAPS, candidate, drawing, encoded, mark
 
 COPIES: dict[str, Callable[[Image.Image], bytes]] = {
     "PNG": lambda image: encoded(image, compress_level=1),
@@ -27,11 +30,70 @@ def index_of(number: int) -> FingerprintIndex:
     return FingerprintIndex([("first", mark(candidate(number)))])
 
 
+def both(made: Candidate) -> tuple[Fingerprint, DecodedImage]:
+    evidence = Evidence(made, made.cell, CAPS)
+    assert isinstance(evidence.image, DecodedImage)
+    return evidence.fingerprint, evidence.image
+
+
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copy_is_found_however_it_was_stored(how: str) -> None:
     for number in range(30):
         copy = candidate(number, image=COPIES[how](drawing(number)), question="how many RED dots are there")
         assert index_of(number).near(mark(copy)) == "first", number
+
+
+CHANGED: dict[str, Callable[[Image.Image], bytes]] = {
+    "cropped at one side": lambda image: encoded(image.crop((6, 0, 64, 64))),
+    "cropped at three sides": lambda image: encoded(image.crop((3, 4, 61, 64)), "JPEG", quality=90),
+    "mirrored": lambda image: encoded(ImageOps.mirror(image)),
+    "mirrored and cropped": lambda image: encoded(ImageOps.mirror(image).crop((0, 3, 61, 64)), "JPEG", quality=85),
+    "one dot painted over": lambda image: painted(image, (22, 22, 32, 32)),
+}
+
+
+def painted(image: Image.Image, box: tuple[int, int, int, int]) -> bytes:
+    changed = image.copy()
+    changed.paste((20, 20, 20), box)
+    return encoded(changed)
+
+
+@pytest.mark.parametrize("how", CHANGED)
+def test_a_changed_copy_is_found_by_its_question_and_answer(how: str) -> None:
+    found = [index_of(number).near(*both(candidate(number, image=CHANGED[how](drawing(number))))) == "first" for number in range(30)]
+    assert sum(found) >= 29
+
+
+@pytest.mark.parametrize("how", CHANGED)
+def test_a_changed_copy_with_another_question_is_another_sample(how: str) -> None:
+    changed = candidate(3, image=CHANGED[how](drawing(3)), question="Is there a star?", answer="no")
+    assert index_of(3).near(*both(changed)) is None
+
+
+def test_what_makes_drawings_of_one_template_differ_is_no_edit_unless_the_answer_is_the_same() -> None:
+    other = candidate(3, image=CHANGED["one dot painted over"](drawing(3)), answer="6")
+    assert index_of(3).near(*both(other)) is None
+    mirrored = candidate(3, image=CHANGED["mirrored"](drawing(3)), question="On which side is the red dot?", answer="left")
+    walls = FingerprintIndex([("first", mark(replace(mirrored, image=encoded(drawing(3)), answer="right")))])
+    assert walls.near(*both(mirrored)) is None
+
+
+def test_an_entry_that_does_not_count_is_looked_past() -> None:
+    fingerprint, image = both(candidate(1))
+    index = FingerprintIndex((str(number), fingerprint) for number in range(3))
+    assert index.near(fingerprint, image, counts=lambda entry: entry == "2") == "2"
+    assert index.near(fingerprint, image, counts=lambda _: False) is None
+    changed, seen = both(candidate(1, image=CHANGED["mirrored and cropped"](drawing(1))))
+    assert index.near(changed, seen, counts=lambda entry: entry != "0") == "1"
+
+
+def test_a_row_holds_a_fingerprint_and_older_rows_lack_the_question_type() -> None:
+    fingerprint = mark(candidate(1))
+    assert set(fingerprint.to_row()) == {field.name for field in FINGERPRINT_FIELDS}
+    assert Fingerprint.from_row(fingerprint.to_row()) == fingerprint
+    older = {key: value for key, value in fingerprint.to_row().items() if key != "question_type"}
+    assert Fingerprint.from_row(older) == replace(fingerprint, question_type=None)
+    assert Fingerprint.from_row(older | {"question_type": None, "candidate_id": "7"}) == replace(fingerprint, question_type=None)
 
 
 def test_a_sibling_of_the_same_template_is_no_copy() -> None:
