@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.equipment import Equipment
+from services.generators.agentic.turn import Turn
 from services.generators.agentic.web_finder import WebFinder
 from shared.artifacts import Artifacts
 from shared.bus import Bus
@@ -94,6 +95,7 @@ def assignments(
             seed=seed,
             index=index,
             num_candidates=num,
+            turn=Turn(f"{run_id}/{seed}"),
             task=task,
             guidance=guidance,
         )

@@ -75,7 +75,7 @@ async def undisturbed(bus: Bus, settings: RoomSettings, directory: Path) -> dict
     made = {}
     async with stage(bus, elsewhere, directory, pictures=PICTURES) as on:
         for number in range(NUM_LEASES):
-            asked = assignments_of("undisturbed", lease_number(number), at_most=8)
+            asked = assignments_of("undisturbed", 1, lease_number(number), at_most=8)
             batch = await craft_list(on.equipment, asked, rules_of(QualitySpec(), NUM_EACH))
             made[f"l{number}"] = [crafted.candidate.candidate_id for crafted in batch.crafted]
     return made

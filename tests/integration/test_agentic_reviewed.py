@@ -41,12 +41,11 @@ async def test_true_candidates_are_accepted_and_false_ones_are_not(
         async with quality_stage(bus, settings, tmp_path, models_file=models) as stage, objects(settings, tmp_path) as artifacts:
             await fill_pool(stage.artifacts, PICTURES)
             async with stage.rooms(), room(settings, models_file=models):
-                for number in range(3):
+                for number in (1, 2, 3):
                     await request(bus, lease(f"r1.1.map.numeric.{number}", num_candidates=4, ordinal=number, seed=number, task=task))
                 reviews = await stage.reviewed(3)
                 events = await generated(bus, 9)
                 rows = [row for event in events for row in read_candidates(await artifacts.read_bytes(event.candidates), "candidates")]
-    # Two leases may come to the same candidate: it is judged twice, and accepted once.
     verdicts = [verdict for review in reviews.values() for verdict in review.verdicts]
     assert sorted(verdict.candidate_id for verdict in verdicts) == sorted(row.candidate_id for row in rows) and len(rows) == 12
     assert all(is_true(row) is not is_liar for row in rows)
@@ -54,6 +53,6 @@ async def test_true_candidates_are_accepted_and_false_ones_are_not(
     if is_liar:
         assert reasons == {RejectionReason.QUARANTINED}
     else:
-        assert sum(verdict.accepted for verdict in verdicts) >= 10, reasons
-        assert reasons <= {None, RejectionReason.NEAR_DUPLICATE, RejectionReason.EXACT_DUPLICATE}
+        # Each lease begins with images that those before it did not have.
+        assert reasons == {None}
     assert {part.role for review in reviews.values() for part in review.spent} >= {"text_only", "categorize", "verify", "ask", "solve"}

@@ -12,7 +12,7 @@ from shared.bus import Bus
 from shared.catalogue import Room, Stream
 from shared.dead_letters import list_dead
 from shared.domain import EndReason
-from shared.events import CandidatesReviewed, EvaluationCompleted, Event, ModelUpdated, RunFinished, WeaknessReport
+from shared.events import CandidatesReviewed, EvaluationCompleted, Event, LabelAudited, ModelUpdated, RunFinished, WeaknessReport
 from shared.history import scan
 from shared.ports import Cause, Delivery
 from shared.run_spec import RunSpec
@@ -146,7 +146,8 @@ async def test_a_finished_run_is_reconciled_no_more(bus: Bus, settings: RoomSett
 
     assert [spec.run_id for spec in await runs.unfinished()] == ["old", "young"]
 
-    async with living_room(settings, {WeaknessReport: on_weakness_report, CandidatesReviewed: unused}, room=Room.PLANNER):
+    handlers = {WeaknessReport: on_weakness_report, CandidatesReviewed: unused, LabelAudited: unused}
+    async with living_room(settings, handlers, room=Room.PLANNER):
         report = WeaknessReport("old", 1, model("old"), artifact("answers"), ())
         headers = {"Nats-Msg-Id": "x", "ce-id": "x", "ce-type": "spiral.v1.WeaknessReport"}
         await bus.publish("weakness.report.old", wire.encode(report), headers)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from services.generators.agentic.turn import Turn
 from services.generators.candidate_identity import lease_seed
 from shared.domain import Cell, Guidance, Lease, LeaseTask
 
@@ -27,6 +28,8 @@ class Assignment:
     """Its place in the list."""
     num_candidates: int
     """The list's length."""
+    turn: Turn
+    """Where the list stands among those of its cell."""
     task: LeaseTask | None = None
     guidance: Guidance | None = None
 
@@ -41,9 +44,11 @@ class Assignment:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def assignments_of(run_id: str, lease: Lease, *, at_most: int) -> list[Assignment]:
+def assignments_of(run_id: str, iteration: int, lease: Lease, *, at_most: int) -> list[Assignment]:
     """The candidates that are made for a lease."""
     seed, num = lease_seed(lease), min(lease.num_candidates, at_most)
+    order = f"{lease.lease_id.partition('.')[0]}/{lease.cell}"
+    turn = Turn(order, iteration, (lease.ordinal - 1) * at_most)
     return [
         Assignment(
             run_id=run_id,
@@ -54,6 +59,7 @@ def assignments_of(run_id: str, lease: Lease, *, at_most: int) -> list[Assignmen
             seed=seed,
             index=index,
             num_candidates=num,
+            turn=turn,
             task=lease.task,
             guidance=lease.guidance,
         )

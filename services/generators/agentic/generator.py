@@ -98,7 +98,7 @@ class AgenticGenerator:
         check_request(lease.num_candidates, lease.difficulty, lease.image_size_px)
         if isinstance(equipment, str) or self._lacking:
             raise Retryable(self._lacking)
-        assignments = assignments_of(event.run_id, lease, at_most=self._max_lease_size)
+        assignments = assignments_of(event.run_id, event.iteration, lease, at_most=self._max_lease_size)
         started = time.monotonic()
         paid = self._paid.setdefault(lease.lease_id, [])
         batch = await craft_list(equipment, assignments, rules_of(spec.quality, len(assignments)), paid)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.equipment import PREVIEW_RUN, Equipment
 from services.generators.agentic.request import check_request
+from services.generators.agentic.turn import Turn
 from services.generators.agentic.workshop import craft_list, rules_of
 from services.generators.attendance import Attendance
 from services.generators.servicer import GeneratorServicer
@@ -64,6 +65,7 @@ class AgenticServicer(GeneratorServicer):
                 seed=seed,
                 index=index,
                 num_candidates=num_candidates,
+                turn=Turn(f"{PREVIEW_RUN}/{cell}/{seed}"),
             )
             for index in range(num_candidates)
         ]

@@ -1,6 +1,8 @@
-"""Images of the pool for a list of candidates: those that fit the cell first, drawn by the list's seed, spread over the whole pool.
+"""Images of the pool for a list of candidates: those that fit the cell first, spread over the whole pool.
 
-The category is decided before the image is chosen, so no candidate is made and then thrown away for being of another cell.
+The category is decided before the image is chosen, so no candidate is made and then thrown away for being of another cell. A cell goes
+through its images in one order for the whole run, each lease from where the one before it ended: two leases come to the same images, and so
+to the same questions, only once all were used.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ from services.generators.agentic.claims import is_free
 from services.generators.agentic.licences import is_allowed
 from services.generators.agentic.source import of_pool
 from services.generators.agentic.tools.source_caps import SourceCaps, SourceMark
+from services.generators.agentic.turn import Turn
 from shared.domain import ImageCategory
 from shared.pool import Pool, PoolImage
 
@@ -25,7 +28,7 @@ _NUM_FOUND = 500
 
 
 def deal_images(
-    pool: Pool, category: ImageCategory, *, seed: int, num_candidates: int, licences: Sequence[str], caps: SourceCaps
+    pool: Pool, category: ImageCategory, *, turn: Turn, seed: int, num_candidates: int, licences: Sequence[str], caps: SourceCaps
 ) -> list[list[PoolImage]]:
     """For each candidate its images, the most fitting first; those that look alike are dealt as often as the caps allow.
 
@@ -37,7 +40,7 @@ def deal_images(
     marks: list[SourceMark] = []
     tiers = _tiers(pool, category, seed, _DRAWN_PER_WANTED * num_wanted)
     while len(kept) < num_wanted and (tier := next(tiers, None)) is not None:
-        for image in _alternating(_drawn(tier, seed, _DRAWN_PER_WANTED * num_wanted)):
+        for image in _from_turn(_alternating(_drawn(tier, turn.order, _DRAWN_PER_WANTED * num_wanted)), turn):
             if len(kept) == num_wanted:
                 break
             mark = of_pool(image).mark
@@ -54,12 +57,19 @@ def _tiers(pool: Pool, category: ImageCategory, seed: int, num_drawn: int) -> It
     yield pool.of_category(None, limit=num_drawn, seed=seed)
 
 
-def _drawn(images: Iterable[PoolImage], seed: int, limit: int) -> list[PoolImage]:
-    """The first images in the order that a seed draws."""
-    return heapq.nsmallest(limit, images, key=lambda image: _rank(image, seed))
+def _drawn(images: Iterable[PoolImage], order: str, limit: int) -> list[PoolImage]:
+    """The first images in an order of their own."""
+    return heapq.nsmallest(limit, images, key=lambda image: _rank(image, order))
 
 
-def _rank(image: PoolImage, seed: int) -> bytes:
+def _from_turn(images: Iterable[PoolImage], turn: Turn) -> list[PoolImage]:
+    """All images, from the turn's place on and around."""
+    ordered = list(images)
+    at = turn.offset(len(ordered))
+    return ordered[at:] + ordered[:at]
+
+
+def _rank(image: PoolImage, seed: object) -> bytes:
     return hashlib.sha256(f"{seed}/{image.image_sha256}".encode()).digest()
 
 

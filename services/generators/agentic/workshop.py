@@ -48,6 +48,7 @@ async def craft_list(equipment: Equipment, assignments: Sequence[Assignment], ru
         deal_images,
         equipment.pool,
         first.cell.category,
+        turn=first.turn,
         seed=first.seed,
         num_candidates=len(assignments),
         licences=rules.licences,
