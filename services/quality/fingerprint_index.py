@@ -1,8 +1,9 @@
 """Looking a fingerprint up among thousands, in about a millisecond.
 
 Only images whose question asks the same are compared, and so a copy of an image with another question is no duplicate. A copy that was
-only stored again or scaled needs nothing more; one that was cropped needs the same answer as well or a picture with much detail, one that
-was mirrored or edited needs the same answer.
+only stored again or scaled needs nothing more if it has some detail. One that was cropped, mirrored or edited needs the same answer: what
+was done may have changed it, and drawings of one template differ by no more than what looks like a small edit. A picture without detail
+(a blue sky) needs the same answer as well.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +13,6 @@ import numpy as np
 from services.quality.fingerprints import Fingerprint
 from services.quality.question_index import QuestionIndex
 from shared.images.decoding import DecodedImage
-from shared.images.likeness import Kind, Likeness
 from shared.images.look import Look
 from shared.images.look_index import LookIndex
 
@@ -30,6 +30,11 @@ class FingerprintIndex:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @property
+    def num_image_bytes(self) -> int:
+        """Memory of the images' grids."""
+        return self._looks.num_bytes
 
     def add(self, entry_id: str, fingerprint: Fingerprint) -> None:
         """Remembers a fingerprint, which has an image."""
@@ -53,20 +58,14 @@ class FingerprintIndex:
             image: the image itself, where it is at hand: crops are found more surely.
             counts: whether an entry counts, by its id; the others are looked past.
         """
-        rows = self._questions.same_question(fingerprint)
-        if not len(rows):
+        same_question = self._questions.same_question(fingerprint)
+        if not len(same_question):
             return None
         look = Look(fingerprint.cells, fingerprint.short_side_px, image)
-        plain = (self._ids[row] for row in self._looks.uncropped(look, rows))
+        rows = np.intersect1d(same_question, self._questions.same_answer(fingerprint), assume_unique=True)
+        plain = (self._ids[row] for row in self._looks.uncropped(look, same_question if look.means_something else rows))
         found: str | None = next((entry for entry in plain if counts(entry)), None)
         if found is not None:
             return found
-        has_same_answer = np.zeros(len(self), dtype=np.bool_)
-        has_same_answer[self._questions.same_answer(fingerprint)] = True
-        alike = self._looks.alike(look, rows=rows, edited=has_same_answer)
-        changed = (self._ids[each.row] for each in alike if _is_copy(each.likeness, bool(has_same_answer[each.row])))
+        changed = (self._ids[each.row] for each in self._looks.alike(look, rows=rows))
         return next((entry for entry in changed if counts(entry)), None)
-
-
-def _is_copy(likeness: Likeness, has_same_answer: bool) -> bool:
-    return has_same_answer or (likeness.kind is Kind.COPY and likeness.means_something and not likeness.is_mirrored)

@@ -1,7 +1,7 @@
 """What may never be trained on: probes, the exam and registered benchmarks, as images and as texts.
 
 - A copy of an item's picture is a leak whatever is asked about it, cropped or mirrored too, if the picture has enough detail to mean
-  something; a picture without (a blue sky, one dot) leaks only together with its question.
+  something; a picture without (a blue sky, one dot) leaks only together with its question and answer.
 - A copy that was edited is a leak with its answer and a question that shares some words, or with a question or an answer that only few
   items have: drawings of one template differ by what looks like a small edit, and then by their answers.
 - A distinctive question is a leak whatever picture it is asked about.
@@ -18,7 +18,6 @@ from services.quality.question_index import QuestionIndex, Rows
 from services.quality.text_likeness import TextIndex
 from shared.images.decoding import DecodedImage
 from shared.images.grids import Flags
-from shared.images.likeness import Kind, Likeness, num_details
 from shared.images.look import Look
 from shared.images.look_index import LookIndex
 
@@ -58,17 +57,20 @@ class Firewall:
 
     def __init__(self, items: Iterable[FirewallItem] = ()) -> None:
         """Takes all items at once; whether a text is distinctive is judged among them."""
-        kept = list(items)
-        self._names = [item.name for item in kept]
-        pictured = [at for at, item in enumerate(kept) if item.fingerprint.cells]
-        self._items = np.array(pictured, dtype=np.int64)
+        self._names: list[str] = []
+        self._pictured: list[int] = []
         self._looks = LookIndex()
         self._questions = QuestionIndex()
-        for at in pictured:
-            mark = kept[at].fingerprint
+        self._texts = TextIndex(self._add(item) for item in items)
+
+    def _add(self, item: FirewallItem) -> tuple[tuple[str, ...], str]:
+        mark = item.fingerprint
+        if mark.cells:
+            self._pictured.append(len(self._names))
             self._looks.add(mark.grid(), mark.short_side_px)
             self._questions.add(mark)
-        self._texts = TextIndex((item.fingerprint.words, item.fingerprint.answer) for item in kept)
+        self._names.append(item.name)
+        return mark.words, mark.answer
 
     def __len__(self) -> int:
         return len(self._names)
@@ -89,16 +91,13 @@ class Firewall:
     def _picture_leak(self, fingerprint: Fingerprint, image: DecodedImage | None) -> Leak | None:
         look = Look(fingerprint.cells, fingerprint.short_side_px, image)
         same_question = self._flags(self._questions.same_question(fingerprint))
-        related = self._flags(*self._related(fingerprint))
-        means_something = None
+        same_both = same_question & self._flags(self._questions.same_answer(fingerprint))
         for row in self._looks.uncropped(look):
-            means_something = num_details(look.cells) if means_something is None else means_something
-            plain = Likeness(Kind.COPY, means_something, is_mirrored=False, is_cropped=False)
-            if same_question[row] or plain.means_something:
-                return self._told(row, plain, bool(same_question[row]))
-        for each in self._looks.alike(look, edited=related):
-            if each.likeness.means_something or (same_question[each.row] and (each.likeness.kind is Kind.COPY or related[each.row])):
-                return self._told(each.row, each.likeness, bool(same_question[each.row]))
+            if look.means_something or same_both[row]:
+                return self._told(row, "copy", bool(same_question[row]))
+        for each in self._looks.alike(look, edited=self._flags(*self._related(fingerprint))):
+            if each.likeness.means_something or same_both[each.row]:
+                return self._told(each.row, str(each.likeness), bool(same_question[each.row]))
         return None
 
     def _related(self, fingerprint: Fingerprint) -> Iterator[Rows]:
@@ -114,7 +113,7 @@ class Firewall:
             flags[rows] = True
         return flags
 
-    def _told(self, row: int, likeness: Likeness, has_same_question: bool) -> Leak:
-        name = self._names[self._items[row]]
+    def _told(self, row: int, likeness: str, has_same_question: bool) -> Leak:
+        name = self._names[self._pictured[row]]
         matched = Matched.BOTH if has_same_question else Matched.IMAGE
         return Leak(name, matched, f"a {likeness} of {'' if has_same_question else 'the picture of '}{name}")

@@ -5,8 +5,9 @@ and their word sets decide. A text decides alone only where it is *distinctive*:
 share a template ("How many tonnes of … did … export in …?"), the words that tell them apart must all agree, for they are the question.
 """
 
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rensa import RMinHash, RMinHashLSH
@@ -26,16 +27,17 @@ _MIN_SIBLINGS, _MAX_SIBLINGS = 3, 64
 _NUM_HASHES, _NUM_BANDS = 128, 32
 """At a likeness of 0.6 all but one in a hundred pairs meet in a band, at 0.8 all."""
 _SEED = 7
+_NO_WORDS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    item: int
-    answer: str
     words: frozenset[str]
     numbers: frozenset[str]
     own: frozenset[str]
     """The words that tell it from others of its template; none where it has no template."""
+    items: tuple[tuple[int, str], ...]
+    """The items that ask it, with their answers."""
 
 
 class TextIndex:
@@ -45,21 +47,17 @@ class TextIndex:
         """Takes each item's words, as `question_words` gives them, and its answer, in the order of the items."""
         asked: dict[frozenset[str], list[tuple[int, str]]] = {}
         for item, (each, answer) in enumerate(questions):
-            asked.setdefault(frozenset(each), []).append((item, answer))
-        texts = [words for words in asked if len(words) >= MIN_WORDS]
+            words = frozenset(map(sys.intern, each))
+            if len(words) >= MIN_WORDS:
+                asked.setdefault(words, []).append((item, answer))
         self._index = RMinHashLSH(MIN_JACCARD_SAME_ANSWER, _NUM_HASHES, _NUM_BANDS)
-        signatures = [_signature(words) for words in texts]
-        for number, signature in enumerate(signatures):
-            self._index.insert(number, signature)
-        self._texts: list[tuple[_Text, ...]] = []
+        texts = list(asked)
         for number, words in enumerate(texts):
-            items = asked[words] if len(asked[words]) <= MAX_ITEMS else ()
-            siblings = (texts[other] for other in sorted(self._index.query(signatures[number]))[:_MAX_SIBLINGS] if other != number)
-            own = _own(words, siblings) if items else words
-            self._texts.append(tuple(_Text(item, answer, words, _numbers(words), own) for item, answer in items))
+            self._index.insert(number, _signature(words))
+        self._texts = [_Text(words, _numbers(words), self._own(texts, number), tuple(asked[words])) for number, words in enumerate(texts)]
 
     def __len__(self) -> int:
-        return sum(map(len, self._texts))
+        return sum(len(text.items) for text in self._texts if len(text.items) <= MAX_ITEMS)
 
     def like(self, words: Sequence[str], answer: str) -> int | None:
         """The first item that a question repeats.
@@ -71,22 +69,27 @@ class TextIndex:
         asked = frozenset(words)
         if len(asked) < MIN_WORDS * MIN_JACCARD_SAME_ANSWER or not self._texts:
             return None
-        numbers = _numbers(asked)
-        met = (text for number in self._index.query(_signature(asked)) for text in self._texts[number])
-        return min((text.item for text in met if _repeats(asked, numbers, answer, text)), default=None)
+        met = (self._texts[number] for number in self._index.query(_signature(asked)))
+        return min((item for text in met for item in _repeated(asked, answer, text)), default=None)
+
+    def _own(self, texts: Sequence[frozenset[str]], number: int) -> frozenset[str]:
+        words = texts[number]
+        met = (texts[other] for other in sorted(self._index.query(_signature(words)))[:_MAX_SIBLINGS] if other != number)
+        siblings = [other for other in met if overlap(words, other) >= _MIN_JACCARD_TEMPLATE]
+        if len(siblings) < _MIN_SIBLINGS:
+            return _NO_WORDS
+        shared = Counter(word for sibling in siblings for word in words & sibling)
+        return frozenset(word for word in words if shared[word] < len(siblings) / 2)
 
 
-def _repeats(words: frozenset[str], numbers: frozenset[str], answer: str, text: _Text) -> bool:
-    least = MIN_JACCARD_SAME_ANSWER if answer and answer == text.answer else MIN_JACCARD
-    return numbers == text.numbers and text.own <= words and overlap(words, text.words) >= least
-
-
-def _own(words: frozenset[str], others: Iterable[frozenset[str]]) -> frozenset[str]:
-    siblings = [other for other in others if overlap(words, other) >= _MIN_JACCARD_TEMPLATE]
-    if len(siblings) < _MIN_SIBLINGS:
-        return frozenset()
-    shared = Counter(word for sibling in siblings for word in words & sibling)
-    return frozenset(word for word in words if shared[word] < len(siblings) / 2)
+def _repeated(words: frozenset[str], answer: str, text: _Text) -> Iterator[int]:
+    """The items whose question it is."""
+    if len(text.items) > MAX_ITEMS or not text.own <= words or _numbers(words) != text.numbers:
+        return
+    likeness = overlap(words, text.words)
+    for item, told in text.items:
+        if likeness >= (MIN_JACCARD_SAME_ANSWER if answer and answer == told else MIN_JACCARD):
+            yield item
 
 
 def _signature(words: frozenset[str]) -> RMinHash:
@@ -96,4 +99,4 @@ def _signature(words: frozenset[str]) -> RMinHash:
 
 
 def _numbers(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(word for word in words if any(character.isdigit() for character in word))
+    return frozenset(word for word in words if any(character.isdigit() for character in word)) or _NO_WORDS

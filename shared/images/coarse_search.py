@@ -8,6 +8,7 @@ by two measures: over all cells, which is small for copies, and without the wors
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,9 @@ from shared.images.grids import GRID, Flags, Floats, coarser
 from shared.images.windows import FEW, bank, slopes_of
 
 FIRST, SECOND = 4, 8
-MAX_FIRST_DISTANCE, MAX_FIRST_DISTANCE_EDITED = 120.0, 300.0
+MAX_FIRST_DISTANCE, MAX_FIRST_DISTANCE_EDITED = 160.0, 300.0
 """Mean squared differences over the 4 × 4 grid, of 255², in the window that fits best; edits of 5 % stay below the second one."""
-MAX_SECOND_DISTANCE, MAX_SECOND_DISTANCE_EDITED = 160.0, 1200.0
+MAX_SECOND_DISTANCE, MAX_SECOND_DISTANCE_EDITED = 320.0, 1200.0
 """The same over the 8 × 8 grid."""
 MAX_KEPT = 768
 """Known images that get the second look."""
@@ -30,6 +31,7 @@ _SLACK = 64.0
 """A window's mistake is held to about a quarter of a cell, by this weight beside the squared slopes."""
 
 Rows = npt.NDArray[np.int64]
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class Found:
 
 
 NOTHING = Found(np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+
+
+def doubled(rows: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """The rows with room for as many more, which takes no memory before it is written to."""
+    grown = np.empty((2 * len(rows), *rows.shape[1:]), dtype=rows.dtype)
+    grown[: len(rows)] = rows
+    return grown
 
 
 def coarse_luma(cells: Pixels, num_cells: int) -> Floats:
@@ -89,7 +98,7 @@ class CoarseSearch:
     def add(self, cells: Pixels) -> None:
         """Remembers an image by its 32 × 32 × 3 grid."""
         if self._num == len(self._first):
-            self._first, self._second = (np.concatenate([part, np.empty_like(part)]) for part in (self._first, self._second))
+            self._first, self._second = doubled(self._first), doubled(self._second)
         first = coarse_luma(cells, FIRST)
         self._first[self._num] = np.concatenate([first, first * first])
         self._second[self._num] = np.rint(coarse_luma(cells, SECOND))

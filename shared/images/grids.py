@@ -97,5 +97,5 @@ def halved_flags(flags: Flags) -> Flags:
 def coarser(planes: Floats, num_cells: int) -> Floats:
     """The grid of num_cells a side over grids of more, in the last two axes, which become one."""
     shares = whole_weights(planes.shape[-1], num_cells)
-    grids = np.matmul(np.matmul(shares, planes), shares.T)
-    return grids.reshape(*planes.shape[:-2], num_cells * num_cells)
+    grids: Floats = np.matmul(np.matmul(shares, planes), shares.T).reshape(*planes.shape[:-2], num_cells * num_cells)
+    return grids

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from shared.images.alignment import MIN_COVERAGE
 from shared.images.decoding import Pixels
+from shared.images.details import MIN_DETAILS, is_detail
 from shared.images.grids import GRID, Flags, Floats, Windows, halved, halved_flags, weights
 from shared.images.look import Look
 
@@ -26,6 +27,8 @@ MAX_OVER_EDITED = 0.09
 """Share of the cells that may do so in an edited copy."""
 MAX_SPREAD_EDITED = 14
 """Blocks of 4 × 4 cells, of 64, in which more than one cell does: edits lie together, other drawings of one template are spread."""
+MAX_LOST_EDITED = 0.12
+"""Share of the known image's details that may be gone in an edited copy: of a drawing with one digit changed, it is more."""
 MAX_RMS = 7.0
 """Root mean square of the remaining differences of brightness, of 255."""
 MAX_COLOR_RMS = 9.0
@@ -36,11 +39,6 @@ MAX_COLOR_SHIFT_EDITED = 2.8
 MIN_AGREEMENT = 0.7
 MIN_DETAIL_RMS = 2.5
 """Weaker details, of 255, are noise and may disagree."""
-MIN_DETAILS = 32
-"""Cells with detail from which a likeness alone means something."""
-
-_MIN_CURVATURE = 5.0
-"""Of a detail, of 255: by how much a cell departs from a slope through its neighbours."""
 _BLOCK = 4
 _MIN_CROPPED = 0.01
 
@@ -87,7 +85,7 @@ def max_differences(short_side_px: Sides) -> tuple[Floats, Floats]:
     The fewer pixels a cell has, the more re-encoding and rescaling change it; codecs keep colour at half the resolution.
     """
     pixels_per_cell = (short_side_px / GRID).astype(np.float32)
-    return np.clip(66 / pixels_per_cell, 16, 33), np.clip(100 / pixels_per_cell, 24, 50)
+    return np.clip(66 / pixels_per_cell, 16, 33), np.clip(80 / pixels_per_cell, 20, 40)
 
 
 def colors_of(cells: Pixels) -> Pixels:
@@ -118,22 +116,17 @@ def compare(look: Look, windows: Windows, luma: Floats, colors: Floats, short_si
     alike = (rms <= MAX_RMS) & (color_rms <= MAX_COLOR_RMS) & (shift <= MAX_SHIFT) & agrees
     num_over, num_covered = found.over.sum(axis=(1, 2)), found.covered.sum(axis=(1, 2))
     is_copy = alike & (num_over <= MAX_OVER) & (color_shift <= MAX_COLOR_SHIFT)
+    num_details, num_lost = ((is_detail(luma) & which).sum(axis=(1, 2)) for which in (found.same, found.over))
     is_small = (num_over <= MAX_OVER_EDITED * num_covered) & (_spread(found.over) <= MAX_SPREAD_EDITED)
-    is_edited = alike & is_small & (color_shift <= MAX_COLOR_SHIFT_EDITED)
+    is_most = (num_lost <= MAX_LOST_EDITED * (num_details + num_lost)) & (num_details >= MIN_DETAILS)
+    is_edited = alike & is_small & is_most & (color_shift <= MAX_COLOR_SHIFT_EDITED)
     is_near = is_edited & (num_over <= MAX_OVER_NEAR) & (color_shift <= MAX_COLOR_SHIFT)
     kinds = np.select([is_copy, is_near, is_edited], [Kind.COPY, Kind.NEAR, Kind.EDITED], Kind.OTHER)
     is_cropped = np.abs(look.to_whole(windows) - np.round(windows)).max(axis=1) > _MIN_CROPPED
-    num_details = (_is_detail(luma) & found.same).sum(axis=(1, 2))
     return [
         Likeness(Kind(int(kind)), int(num), bool(window[0] > window[1]), bool(cropped))
         for kind, num, window, cropped in zip(kinds, num_details, windows, is_cropped, strict=True)
     ]
-
-
-def num_details(cells: bytes) -> int:
-    """Cells with detail of a 32 × 32 × 3 grid."""
-    luma = np.frombuffer(cells, dtype=np.uint8).reshape(GRID, GRID, 3)[..., 0].astype(np.float32)
-    return int(_is_detail(luma[None]).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +166,6 @@ def _spread(over: Flags) -> npt.NDArray[np.int64]:
     """Blocks in which more than one cell is over the limit."""
     num: npt.NDArray[np.int64] = (_blocks(over).sum(axis=(2, 4)) > 1).sum(axis=(1, 2))
     return num
-
-
-def _is_detail(planes: Floats) -> Flags:
-    """Cells that are no part of a slope, which any sky has."""
-    flags: Flags = np.zeros(planes.shape, dtype=np.bool_)
-    middle = 2 * planes[:, 1:-1, 1:-1]
-    across = np.abs(middle - planes[:, 1:-1, :-2] - planes[:, 1:-1, 2:])
-    flags[:, 1:-1, 1:-1] = np.maximum(across, np.abs(middle - planes[:, :-2, 1:-1] - planes[:, 2:, 1:-1])) > _MIN_CURVATURE
-    return flags
 
 
 def _details(planes: Floats) -> Floats:

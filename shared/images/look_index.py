@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.images.alignment import align
-from shared.images.coarse_search import CoarseSearch, Rows, coarse_luma
+from shared.images.coarse_search import CoarseSearch, Rows, coarse_luma, doubled
 from shared.images.decoding import Pixels
 from shared.images.grids import GRID, Flags
 from shared.images.likeness import Kind, Likeness, colors_of, compare, max_differences
@@ -58,8 +58,7 @@ class LookIndex:
         """Remembers an image by its 32 × 32 × 3 grid."""
         at = len(self)
         if at == len(self._short_sides_px):
-            parts = (self._luma, self._colors, self._short_sides_px)
-            self._luma, self._colors, self._short_sides_px = (np.concatenate([part, np.empty_like(part)]) for part in parts)
+            self._luma, self._colors, self._short_sides_px = doubled(self._luma), doubled(self._colors), doubled(self._short_sides_px)
         self._luma[at], self._colors[at], self._short_sides_px[at] = cells[..., 0], colors_of(cells), short_side_px
         self._coarse.add(cells)
 

@@ -1,61 +1,36 @@
-"""How often distinct drawn scenes are taken for duplicates, and how often copies are found.
+"""How often distinct drawn scenes are taken for duplicates, how often copies are found, and what fingerprints cost.
 
-    PYTHONPATH=.:proto/gen python tests/bench/bench_duplicates.py [--scenes-per-cell 250] [--size 64]
+    PYTHONPATH=.:proto/gen python tests/bench/bench_duplicates.py [--scenes-per-cell 250] [--size 64] [--many 100000]
 
 Scenes are distinct where their descriptions (objects and query) differ. A false positive is a scene that the index takes for an
 earlier, distinct one of the same cell: every scene meets all earlier ones of its cell, as in a run. `other answer` counts those whose
-answers differ, so that they are wrong beyond doubt. Recall is measured on copies of every scene of a sample, re-encoded and rescaled,
-with the question written otherwise (capitals, British spelling, an added "please"). Siblings are the hardest distinct pairs: plain
-scenes that differ in nothing but one character, one bar's height by one step, one dot's colour or the clock's hand by one minute.
+answers differ, so that they are wrong beyond doubt. Recall is measured on copies of every scene of a sample, changed as
+`tests/planted/copies.py` says, with the question written otherwise (capitals, British spelling, an added "please"). Siblings are the
+hardest distinct pairs: plain scenes that differ in nothing but one character, one bar's height by one step, one dot's colour or the
+clock's hand by one minute; they are compared with the same answer and with another one. Memory and time are those of `--many`
+fingerprints of noise, each with a question of its own.
 """
 
 import argparse
-import io
 import math
+import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from services.generators.rendered.candidates import CELLS, make_candidates
 from services.quality.fingerprint_index import FingerprintIndex
-from services.quality.fingerprints import Fingerprint, fingerprint
+from services.quality.fingerprints import Fingerprint, answer_words, fingerprint
+from services.quality.firewall import Firewall, FirewallItem
 from shared.domain import Candidate, QuestionType
-from shared.images.decoding import decode_image
-
-Transform = Callable[[Image.Image], bytes]
-
-
-def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    sink = io.BytesIO()
-    image.save(sink, form, **options)
-    return sink.getvalue()
-
-
-def scaled(image: Image.Image, factor: float, resampling: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
-    return image.resize((round(image.width * factor), round(image.height * factor)), resampling)
-
-
-COPIES: dict[str, Transform] = {
-    "PNG again": lambda i: encoded(i, "PNG"),
-    "PNG of 64 colours": lambda i: encoded(i.quantize(64), "PNG"),
-    "JPEG 95": lambda i: encoded(i, "JPEG", quality=95),
-    "JPEG 75": lambda i: encoded(i, "JPEG", quality=75),
-    "JPEG 50": lambda i: encoded(i, "JPEG", quality=50),
-    "JPEG 30": lambda i: encoded(i, "JPEG", quality=30),
-    "WEBP 80": lambda i: encoded(i, "WEBP", quality=80),
-    "WEBP 50": lambda i: encoded(i, "WEBP", quality=50),
-    "x2": lambda i: encoded(scaled(i, 2), "PNG"),
-    "x2 nearest": lambda i: encoded(scaled(i, 2, Image.Resampling.NEAREST), "PNG"),
-    "x1.5 bilinear, JPEG 75": lambda i: encoded(scaled(i, 1.5, Image.Resampling.BILINEAR), "JPEG", quality=75),
-    "x0.9": lambda i: encoded(scaled(i, 0.9), "PNG"),
-    "x0.75": lambda i: encoded(scaled(i, 0.75), "PNG"),
-    "x0.5": lambda i: encoded(scaled(i, 0.5), "PNG"),
-    "x0.5, JPEG 75": lambda i: encoded(scaled(i, 0.5), "JPEG", quality=75),
-}
-
+from shared.images.decoding import DecodedImage
+from tests.planted.copies import COPIES, encoded
+from tests.planted.corpus import decoded
+from tests.planted.pictures import opened
 
 CHARACTERS = "ABCDEFGHKLMNPRSTUVXYZ0123456789"
 COLORS = ((215, 40, 40), (45, 90, 220), (40, 160, 60), (240, 205, 30), (150, 55, 185), (240, 125, 25), (245, 150, 190), (125, 75, 40))
@@ -110,14 +85,13 @@ def clock_siblings(rng: Random, size: int) -> Iterator[Image.Image]:
 SIBLINGS = {"character": text_siblings, "bar": bar_siblings, "dot": dot_siblings, "clock": clock_siblings}
 
 
-def sibling_fingerprint(image: Image.Image) -> Fingerprint:
-    decoded = decode_image(encoded(image, "PNG"), max_bytes=8_000_000, max_pixels=4_194_304)
-    return fingerprint(decoded, "What is it?", QuestionType.TEXT, (), "it")
+def seen_of(candidate: Candidate, image: bytes, question: str) -> tuple[Fingerprint, DecodedImage]:
+    picture = decoded(image)
+    return fingerprint(picture, question, candidate.cell.question_type, candidate.choices, candidate.answer), picture
 
 
-def fingerprint_of(candidate: Candidate, image: bytes, question: str) -> Fingerprint:
-    decoded = decode_image(image, max_bytes=8_000_000, max_pixels=4_194_304)
-    return fingerprint(decoded, question, candidate.cell.question_type, candidate.choices, candidate.answer)
+def index_answer(candidate: Candidate) -> str:
+    return answer_words(candidate.cell.question_type, candidate.choices, candidate.answer)
 
 
 def scenes(num_per_cell: int, size: int) -> Iterator[list[Candidate]]:
@@ -131,47 +105,99 @@ def reworded(question: str) -> str:
     return "Please: " + question.replace("color", "colour").replace("What is", "what  IS")
 
 
+def measure_scenes(num_per_cell: int, size: int) -> None:
+    num_scenes = num_found = num_other_answer = num_pairs = num_copied = 0
+    found: Counter[str] = Counter()
+    recalled: Counter[str] = Counter()
+    lookup_s = 0.0
+    for candidates in scenes(num_per_cell, size):
+        index, by_id = FingerprintIndex(), {c.candidate_id: c for c in candidates}
+        for candidate in candidates:
+            mark, picture = seen_of(candidate, candidate.image, candidate.question)
+            num_pairs += len(index)
+            started = time.thread_time()
+            other = index.near(mark, picture)
+            lookup_s += time.thread_time() - started
+            if other is not None:
+                num_found += 1
+                found[str(candidate.cell)] += 1
+                num_other_answer += index_answer(by_id[other]) != index_answer(candidate)
+            index.add(candidate.candidate_id, mark)
+        num_scenes += len(candidates)
+        for at, candidate in enumerate(candidates[:: max(1, len(candidates) // 40)]):
+            image = opened(candidate.image)
+            num_copied += 1
+            for name, copy in COPIES.items():
+                recalled[name] += (
+                    index.near(*seen_of(candidate, copy(image, Random(f"{at}/{name}")), reworded(candidate.question))) is not None
+                )
+    print(f"{num_scenes} distinct scenes of {size} px in {len(CELLS)} cells, {num_pairs} pairs")
+    print(f"  taken for a duplicate: {num_found} ({100 * num_found / num_scenes:.2f} %), with another answer: {num_other_answer}")
+    print("  by cell:", dict(found) or "none")
+    print(f"  lookup: {1e3 * lookup_s / num_scenes:.2f} ms of CPU time")
+    print(f"copies of {num_copied} scenes found:")
+    for name in COPIES:
+        print(f"  {name:44s} {100 * recalled[name] / num_copied:6.1f} %")
+
+
+def measure_siblings(size: int) -> None:
+    print("siblings taken for duplicates, of 500, with another answer and with the same one:")
+    for name, draw in SIBLINGS.items():
+        num_taken = Counter[str]()
+        for seed in range(500):
+            first, second = (decoded(encoded(image)) for image in draw(Random(f"{name}/{seed}"), size))
+            index = FingerprintIndex([("first", fingerprint(first, "What is it?", QuestionType.TEXT, (), "it"))])
+            for answer in ("another", "it"):
+                num_taken[answer] += index.near(fingerprint(second, "What is it?", QuestionType.TEXT, (), answer), second) is not None
+        print(f"  {name:24s} {num_taken['another']:4d} {num_taken['it']:4d}")
+
+
+def measure_cost(many: int) -> None:
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (many, 8, 8, 3), dtype=np.uint8)
+
+    def marks() -> Iterator[Fingerprint]:
+        for at in range(many):
+            cells = coarse[at].repeat(4, axis=0).repeat(4, axis=1).tobytes()
+            words = tuple(f"w{at * 7 % (11 + word * 97)}" for word in range(9))
+            yield Fingerprint(f"{at:064x}", words, str(at % 500), 64, cells)
+
+    before = resident_bytes()
+    index = FingerprintIndex((f"{at:064x}", mark) for at, mark in enumerate(marks()))
+    each, image = (resident_bytes() - before) / many, index.num_image_bytes / many
+    print(f"{many} fingerprints in an index: {each:,.0f} bytes each resident, {image:,.0f} of them for the image")
+    print(f"  a million: {each / 1e3:,.2f} GB, extrapolated")
+    asked = [mark for mark, _ in zip(marks(), range(200), strict=False)]
+    told(index.near, asked, "looked up")
+    del index
+    before = resident_bytes()
+    firewall = Firewall(FirewallItem("item", mark) for mark in marks())
+    print(f"{len(firewall)} items in a firewall: {(resident_bytes() - before) / many:,.0f} bytes each resident")
+    turned = (coarse[-at, ::-1, ::-1].repeat(4, axis=0).repeat(4, axis=1).tobytes() for at in range(50))
+    told(firewall.leak, [Fingerprint("0" * 64, ("x",), "x", 64, cells) for cells in turned], "passed")
+
+
+def told(look_up: Callable[[Fingerprint], object], marks: Sequence[Fingerprint], what: str) -> None:
+    started = time.thread_time()
+    for mark in marks:
+        look_up(mark)
+    print(f"  {1e3 * (time.thread_time() - started) / len(marks):.2f} ms of CPU time {what}")
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes-per-cell", type=int, default=250)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--many", type=int, default=100_000)
     options = parser.parse_args()
-    num_scenes = num_found = num_other_answer = num_pairs = 0
-    found: Counter[str] = Counter()
-    recalled: Counter[str] = Counter()
-    num_copied, lookup_s = 0, 0.0
-    for candidates in scenes(options.scenes_per_cell, options.size):
-        index, by_id = FingerprintIndex(), {c.candidate_id: c for c in candidates}
-        for candidate in candidates:
-            mark = fingerprint_of(candidate, candidate.image, candidate.question)
-            num_pairs += len(index)
-            started = time.perf_counter()
-            other = index.near(mark)
-            lookup_s += time.perf_counter() - started
-            if other is not None:
-                num_found += 1
-                found[str(candidate.cell)] += 1
-                num_other_answer += by_id[other].answer != candidate.answer or by_id[other].choices != candidate.choices
-            index.add(candidate.candidate_id, mark)
-        num_scenes += len(candidates)
-        for candidate in candidates[:: max(1, len(candidates) // 40)]:
-            image = Image.open(io.BytesIO(candidate.image)).convert("RGB")
-            num_copied += 1
-            for name, copy in COPIES.items():
-                recalled[name] += index.near(fingerprint_of(candidate, copy(image), reworded(candidate.question))) is not None
-    rate = num_found / num_scenes
-    print(f"{num_scenes} distinct scenes of {options.size} px in {len(CELLS)} cells, {num_pairs} pairs")
-    print(f"  taken for a duplicate: {num_found} ({100 * rate:.2f} %), with another answer: {num_other_answer}")
-    print("  by cell:", dict(found) or "none")
-    print(f"  lookup: {1e3 * lookup_s / num_scenes:.2f} ms")
-    print(f"copies of {num_copied} scenes found:")
-    for name in COPIES:
-        print(f"  {name:24s} {100 * recalled[name] / num_copied:6.1f} %")
-    print("siblings taken for duplicates, of 500:")
-    for name, draw in SIBLINGS.items():
-        marks = [[sibling_fingerprint(image) for image in draw(Random(f"{name}/{seed}"), options.size)] for seed in range(500)]
-        num_taken = sum(FingerprintIndex([("first", first)]).near(second) is not None for first, second in marks)
-        print(f"  {name:24s} {num_taken}")
+    measure_scenes(options.scenes_per_cell, options.size)
+    measure_siblings(options.size)
+    measure_cost(options.many)
 
 
 if __name__ == "__main__":

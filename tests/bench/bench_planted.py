@@ -15,7 +15,7 @@ from random import Random
 
 from services.quality.fingerprint_index import FingerprintIndex
 from tests.planted.copies import BEYOND, COPIES
-from tests.planted.corpus import items, marked
+from tests.planted.corpus import distinct_items, items, marked
 from tests.planted.measuring import ASKED, Tally, false_duplicates, false_leaks, firewall_of, index_of, recall, text_recall
 
 
@@ -38,10 +38,10 @@ def main() -> None:
     distinctive = [made for made in copied if len(set(marked(made)[0].words)) >= 8]
     for (name, answer), tally in text_recall(firewall, distinctive, others).items():
         print(f"  {name:20s} {answer:14s} {tally}")
-    distinct = list(items(options.distinct, "distinct"))
-    scenes = frozenset(made.scene for made in known if made.scene)
+    scenes = {made.scene for made in known if made.scene}
+    distinct = list(distinct_items(options.distinct, "distinct", scenes))
     started = time.thread_time()
-    tallies, leaks = false_leaks(firewall, scenes, distinct)
+    tallies, leaks = false_leaks(firewall, distinct)
     report("distinct items taken for leaks", tallies, time.thread_time() - started)
     print("   ", Counter((made.family, str(leak.matched), leak.detail.split(" of ")[0]) for made, leak in leaks).most_common())
     started = time.thread_time()

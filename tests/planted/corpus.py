@@ -5,7 +5,7 @@ Four of ten are drawn scenes of 64 px with their own template questions, one of 
 drawn scenes that happen to be described alike, which `scene` tells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -40,7 +40,7 @@ def item(family: str, number: int, seed: str) -> Item:
     """The item of a family and seed with that number."""
     if family in DRAWN:
         cell, index = CELLS[number % len(CELLS)], number // len(CELLS)
-        made = make_candidate(cell, index, int.from_bytes(seed.encode()) % 2**31, (index % 3) / 2, DRAWN[family])
+        made = make_candidate(cell, index, Random(f"{seed}/{family}").getrandbits(31), (index % 3) / 2, DRAWN[family])
         return Item(family, made.image, made.question, cell.question_type, made.choices, made.answer, made.scene)
     asked = ask(number, seed=f"{seed}/{family}")
     image = encoded(draw(family, f"{seed}/{number}"), "JPEG", quality=92)
@@ -48,15 +48,23 @@ def item(family: str, number: int, seed: str) -> Item:
 
 
 def items(num: int, seed: str) -> Iterator[Item]:
-    """So many items in their shares, mixed; the same ones whenever they are asked for."""
-    rng = Random(f"corpus/{seed}")
-    order = [family for family, share in _SHARES.items() for _ in range(round(num * share))]
-    order += ["drawn 64"] * (num - len(order))
-    rng.shuffle(order)
-    counts = dict.fromkeys(_SHARES, 0)
-    for family in order[:num]:
+    """So many items in about their shares, mixed; the same ones whenever they are asked for."""
+    rng, counts = Random(f"corpus/{seed}"), dict.fromkeys(_SHARES, 0)
+    for family in rng.choices(list(_SHARES), list(_SHARES.values()), k=num):
         yield item(family, counts[family], seed)
         counts[family] += 1
+
+
+def distinct_items(num: int, seed: str, scenes: Iterable[str] = ()) -> Iterator[Item]:
+    """So many items of which no two are drawn scenes of one description, nor any of a description among `scenes`."""
+    seen = set(scenes)
+    for made in items(4 * num, seed):
+        if not num:
+            return
+        if made.scene not in seen:
+            yield made
+            seen.update([made.scene] if made.scene else [])
+            num -= 1
 
 
 def decoded(image: bytes) -> DecodedImage:

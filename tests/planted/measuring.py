@@ -9,7 +9,7 @@ from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint
 from services.quality.firewall import Firewall, FirewallItem, Leak, Matched
 from shared.images.decoding import DecodedImage
-from shared.images.likeness import MIN_DETAILS, num_details
+from shared.images.details import MIN_DETAILS, num_details
 from tests.planted.copies import Copy
 from tests.planted.corpus import Item, marked, other_question
 from tests.planted.pictures import opened
@@ -98,15 +98,11 @@ def text_recall(firewall: Firewall, items: Sequence[Item], pictures: Sequence[It
     return dict(tallies)
 
 
-def false_leaks(
-    firewall: Firewall, known_scenes: frozenset[str], items: Iterable[Item]
-) -> tuple[dict[str, Tally], list[tuple[Item, Leak]]]:
+def false_leaks(firewall: Firewall, items: Iterable[Item]) -> tuple[dict[str, Tally], list[tuple[Item, Leak]]]:
     """By family: how many distinct items are taken for a leak; and those that are."""
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
     taken = []
     for made in items:
-        if made.scene and made.scene in known_scenes:
-            continue
         leak = firewall.leak(*marked(made))
         tallies[made.family].add(leak is not None)
         if leak is not None:
@@ -117,10 +113,8 @@ def false_leaks(
 def false_duplicates(items: Iterable[Item]) -> tuple[dict[str, Tally], list[tuple[Item, Item]]]:
     """By family: how many distinct items are taken for near-copies of an earlier one, where each meets all earlier ones; and those."""
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
-    index, seen, scenes, taken = FingerprintIndex(), list[Item](), set[str](), []
+    index, seen, taken = FingerprintIndex(), list[Item](), []
     for made in items:
-        if made.scene in scenes:
-            continue
         mark, picture = marked(made)
         other = index.near(mark, picture)
         tallies[made.family].add(other is not None)
@@ -128,5 +122,4 @@ def false_duplicates(items: Iterable[Item]) -> tuple[dict[str, Tally], list[tupl
             taken.append((made, seen[int(other)]))
         index.add(str(len(seen)), mark)
         seen.append(made)
-        scenes.update([made.scene] if made.scene else [])
     return dict(tallies), taken
