@@ -23,12 +23,20 @@ $install $torch ".[$1]"
 cd /venv/lib/python3.11/site-packages
 find . -type d \( -name tests -o -name test -o -name SelfTest \) -not -path './torch/*' -prune -exec rm -rf {} +
 find . -type f \( -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.[ac]' \) -not -path './torch/*' -delete
-rm -rf numpy/_core/include torch/test Crypto/PublicKey PIL/_avif.* pillow.libs/libavif-* matplotlib/mpl-data/sample_data fontTools/misc/*.so
+rm -rf numpy/_core/include numpy/distutils tzdata/zoneinfo torch/test Crypto/PublicKey Crypto/Math Crypto/Protocol Crypto/Signature Crypto/IO pydantic/v1 PIL/_avif.* pillow.libs/libavif-* matplotlib/mpl-data/sample_data fontTools/misc/*.so
 if [ -d matplotlib ]; then
   # The report's plots are PNG in one typeface, and the one for characters that it lacks.
-  find matplotlib/mpl-data/fonts -type f -not -name 'DejaVuSans*' -not -name 'LastResort*' -delete
+  find matplotlib/mpl-data/fonts -type f -not -name 'DejaVuSans.ttf' -not -name 'DejaVuSans-Bold.ttf' -not -name 'LastResort*' -delete
+  rm -rf mpl_toolkits/axes_grid1 mpl_toolkits/axisartist matplotlib/mpl-data/images matplotlib/backends/web_backend matplotlib/backends/qt_editor matplotlib/testing
   find fontTools -mindepth 1 -maxdepth 1 -type d -not -name '_*' -not -name misc -exec rm -rf {} +
   find pygments/lexers -type f -name '*.py*' -not -name '_*' -not -name 'python*' -not -name 'special*' -delete
+fi
+if [ -d openai ]; then
+  # Chats, embeddings and image edits are called; each other family of the API is loaded by its first use.
+  for part in beta admin live realtime evals fine_tuning webhooks conversations audio vector_stores skills containers uploads; do
+    rm -rf openai/resources/$part openai/types/$part openai/lib/$part
+  done
+  /venv/bin/python -c 'from openai import AsyncOpenAI; c = AsyncOpenAI(api_key="-"); c.chat.completions, c.embeddings, c.images, c.models'
 fi
 if [ -d pyarrow ]; then
   cd pyarrow

@@ -9,6 +9,7 @@ rm -rf \
   "$stdlib"/ensurepip "$stdlib"/idlelib "$stdlib"/lib2to3 "$stdlib"/pydoc_data "$stdlib"/test "$stdlib"/turtledemo "$stdlib"/config-3.11-* \
   "$stdlib"/site-packages/* /usr/lib/python3/dist-packages/* /usr/share/python-wheels /usr/local/bin/pip* /usr/bin/pip* \
   /usr/lib/*/gconv /usr/lib/*/perl-base /usr/bin/perl* /usr/lib/apt /usr/lib/*/libapt-* /usr/bin/apt* /usr/bin/dpkg* /usr/lib/dpkg \
+  /usr/bin/gpgv /usr/bin/localedef /usr/bin/lsblk /usr/lib/*/security /usr/lib/*/libsepol.so* \
   /usr/sbin/* /usr/share/doc /usr/share/info /usr/share/locale /usr/share/man /usr/share/lintian /usr/share/bash-completion /usr/share/perl5 \
   /usr/share/zoneinfo /usr/lib/*/libgnutls.so* /usr/lib/*/libp11-kit.so* /usr/lib/*/libunistring.so* /usr/lib/*/libgcrypt.so* \
   /usr/lib/*/libsystemd.so* /usr/lib/*/libdb-* /usr/bin/openssl \
