@@ -7,6 +7,7 @@ was done may have changed it, and drawings of one template differ by no more tha
 """
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 import numpy as np
 
@@ -62,10 +63,7 @@ class FingerprintIndex:
         if not len(same_question):
             return None
         look = Look(fingerprint.cells, fingerprint.short_side_px, image)
-        rows = np.intersect1d(same_question, self._questions.same_answer(fingerprint), assume_unique=True)
-        plain = (self._ids[row] for row in self._looks.uncropped(look, same_question if look.means_something else rows))
-        found: str | None = next((entry for entry in plain if counts(entry)), None)
-        if found is not None:
-            return found
-        changed = (self._ids[each.row] for each in self._looks.alike(look, rows=rows))
-        return next((entry for entry in changed if counts(entry)), None)
+        same_both = np.intersect1d(same_question, self._questions.same_answer(fingerprint), assume_unique=True)
+        plain = (each for each in self._looks.uncropped(look, same_question) if each.likeness.means_something or each.row in same_both)
+        alike = chain(plain, self._looks.alike(look, rows=same_both))
+        return next((entry for each in alike if counts(entry := self._ids[each.row])), None)

@@ -10,6 +10,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from services.quality.text_likeness import TextIndex
 from shared.images.decoding import DecodedImage
 from shared.images.grids import Flags
 from shared.images.look import Look
-from shared.images.look_index import LookIndex
+from shared.images.look_index import Alike, LookIndex
 
 MIN_OVERLAP_EDITED = 0.25
 """Shared words over all words from which a question with the same answer is related."""
@@ -92,12 +93,10 @@ class Firewall:
         look = Look(fingerprint.cells, fingerprint.short_side_px, image)
         same_question = self._flags(self._questions.same_question(fingerprint))
         same_both = same_question & self._flags(self._questions.same_answer(fingerprint))
-        for row in self._looks.uncropped(look):
-            if look.means_something or same_both[row]:
-                return self._told(row, "copy", bool(same_question[row]))
-        for each in self._looks.alike(look, edited=self._flags(*self._related(fingerprint))):
+        changed = self._looks.alike(look, edited=self._flags(*self._related(fingerprint)))
+        for each in chain(self._looks.uncropped(look), changed):
             if each.likeness.means_something or same_both[each.row]:
-                return self._told(each.row, str(each.likeness), bool(same_question[each.row]))
+                return self._told(each, bool(same_question[each.row]))
         return None
 
     def _related(self, fingerprint: Fingerprint) -> Iterator[Rows]:
@@ -113,7 +112,7 @@ class Firewall:
             flags[rows] = True
         return flags
 
-    def _told(self, row: int, likeness: str, has_same_question: bool) -> Leak:
-        name = self._names[self._pictured[row]]
+    def _told(self, alike: Alike, has_same_question: bool) -> Leak:
+        name = self._names[self._pictured[alike.row]]
         matched = Matched.BOTH if has_same_question else Matched.IMAGE
-        return Leak(name, matched, f"a {likeness} of {'' if has_same_question else 'the picture of '}{name}")
+        return Leak(name, matched, f"a {alike.likeness} of {'' if has_same_question else 'the picture of '}{name}")

@@ -7,14 +7,13 @@ says how much the likeness is worth: two blue skies are alike, and that means no
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.images.alignment import MIN_COVERAGE
 from shared.images.decoding import Pixels
-from shared.images.details import MIN_DETAILS, is_detail
+from shared.images.details import MIN_DETAILS, agreement, is_detail, spread
 from shared.images.grids import GRID, Flags, Floats, Windows, halved, halved_flags, weights
 from shared.images.look import Look
 
@@ -36,10 +35,6 @@ MAX_SHIFT = 4.5
 """Mean difference of brightness, of 255: codecs and scaling keep the mean."""
 MAX_COLOR_SHIFT = 2.0
 MAX_COLOR_SHIFT_EDITED = 2.8
-MIN_AGREEMENT = 0.7
-MIN_DETAIL_RMS = 2.5
-"""Weaker details, of 255, are noise and may disagree."""
-_BLOCK = 4
 _MIN_CROPPED = 0.01
 
 Sides = npt.NDArray[np.int32]
@@ -61,8 +56,8 @@ class Likeness:
     kind: Kind
     num_details: int
     """Cells with detail in which both agree."""
-    is_mirrored: bool
-    is_cropped: bool
+    is_mirrored: bool = False
+    is_cropped: bool = False
 
     @property
     def means_something(self) -> bool:
@@ -110,14 +105,12 @@ def compare(look: Look, windows: Windows, luma: Floats, colors: Floats, short_si
     color_rms = np.sqrt((found.colors**2).sum(axis=(1, 2, 3)) / (2 * num_same_color))
     shift = np.abs(found.luma.sum(axis=(1, 2))) / num_same
     color_shift = np.abs(found.colors.sum(axis=(2, 3))).max(axis=1) / num_same_color
-    details = _details(luma) * found.same
-    strength, disagreement = ((part**2).sum(axis=(1, 2)) for part in (details, _details(found.luma) * found.same))
-    agrees = (disagreement <= (1 - MIN_AGREEMENT) * strength) | (strength < MIN_DETAIL_RMS**2 * num_same)
+    agrees, num_details = agreement(luma, found.luma, found.same)
     alike = (rms <= MAX_RMS) & (color_rms <= MAX_COLOR_RMS) & (shift <= MAX_SHIFT) & agrees
     num_over, num_covered = found.over.sum(axis=(1, 2)), found.covered.sum(axis=(1, 2))
     is_copy = alike & (num_over <= MAX_OVER) & (color_shift <= MAX_COLOR_SHIFT)
-    num_details, num_lost = ((is_detail(luma) & which).sum(axis=(1, 2)) for which in (found.same, found.over))
-    is_small = (num_over <= MAX_OVER_EDITED * num_covered) & (_spread(found.over) <= MAX_SPREAD_EDITED)
+    num_lost = (is_detail(luma) & found.over).sum(axis=(1, 2))
+    is_small = (num_over <= MAX_OVER_EDITED * num_covered) & (spread(found.over) <= MAX_SPREAD_EDITED)
     is_most = (num_lost <= MAX_LOST_EDITED * (num_details + num_lost)) & (num_details >= MIN_DETAILS)
     is_edited = alike & is_small & is_most & (color_shift <= MAX_COLOR_SHIFT_EDITED)
     is_near = is_edited & (num_over <= MAX_OVER_NEAR) & (color_shift <= MAX_COLOR_SHIFT)
@@ -160,20 +153,3 @@ def _color_grids(pixels: Floats, windows: Windows) -> tuple[Floats, npt.NDArray[
     down, covered_down = weights(height, GRID, windows[:, 2], windows[:, 3])
     rows = np.matmul(down, pixels.reshape(height, -1)).reshape(len(windows), GRID, width, 3).transpose(0, 3, 1, 2)
     return np.matmul(rows, across.transpose(0, 2, 1)[:, None]), covered_down[:, :, None] * covered_across[:, None, :] > MIN_COVERAGE
-
-
-def _spread(over: Flags) -> npt.NDArray[np.int64]:
-    """Blocks in which more than one cell is over the limit."""
-    num: npt.NDArray[np.int64] = (_blocks(over).sum(axis=(2, 4)) > 1).sum(axis=(1, 2))
-    return num
-
-
-def _details(planes: Floats) -> Floats:
-    """Cells without the means of their blocks."""
-    blocks = _blocks(planes)
-    details: Floats = (blocks - blocks.mean(axis=(2, 4), keepdims=True)).reshape(-1, GRID, GRID)
-    return details
-
-
-def _blocks(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return planes.reshape(-1, GRID // _BLOCK, _BLOCK, GRID // _BLOCK, _BLOCK)

@@ -5,7 +5,6 @@ from functools import cached_property
 import numpy as np
 
 from shared.images.decoding import DecodedImage, Pixels
-from shared.images.details import MIN_DETAILS, num_details
 from shared.images.grids import GRID, Floats, Windows, grid_of
 
 _WORKING_PX = 96
@@ -39,11 +38,6 @@ class Look:
             return whole.astype(np.float32)
         reduced: Floats = whole.reshape(height, factor, width, factor, 3).mean(axis=(1, 3), dtype=np.float32)
         return reduced
-
-    @cached_property
-    def means_something(self) -> bool:
-        """Whether the image has so much detail that a likeness is worth something by itself."""
-        return num_details(self.cells) >= MIN_DETAILS
 
     @cached_property
     def luma(self) -> Floats:

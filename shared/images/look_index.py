@@ -9,6 +9,7 @@ import numpy.typing as npt
 from shared.images.alignment import align
 from shared.images.coarse_search import CoarseSearch, Rows, coarse_luma, doubled
 from shared.images.decoding import Pixels
+from shared.images.details import agreement
 from shared.images.grids import GRID, Flags
 from shared.images.likeness import Kind, Likeness, colors_of, compare, max_differences
 from shared.images.look import Look
@@ -62,19 +63,21 @@ class LookIndex:
         self._luma[at], self._colors[at], self._short_sides_px[at] = cells[..., 0], colors_of(cells), short_side_px
         self._coarse.add(cells)
 
-    def uncropped(self, look: Look, rows: Rows | None = None) -> Rows:
-        """The images that the query is an upright, unedited copy of, scaled or stored again; pictures without detail count as well."""
+    def uncropped(self, look: Look, rows: Rows | None = None) -> list[Alike]:
+        """The images that the query is an upright, unedited copy of, scaled or stored again; pictures without detail are among them."""
         cells = np.frombuffer(look.cells, dtype=np.uint8).reshape(GRID, GRID, 3)
         rows = np.arange(len(self)) if rows is None else rows
         coarse = np.abs(self._coarse.second(rows) - coarse_luma(cells, 8)).max(axis=1, initial=0)
         rows = rows[coarse <= MAX_COARSE_DIFFERENCE]
         if not len(rows):
-            return rows
-        luma = np.abs(self._luma[rows].astype(np.int16) - cells[..., 0]).max(axis=(1, 2))
+            return []
+        known = self._known_luma(rows)
+        luma = cells[..., 0] - known
         colors = np.abs(self._colors[rows].astype(np.int16) - colors_of(cells)).max(axis=(1, 2, 3))
         max_luma, max_color = max_differences(np.minimum(self._short_sides_px[rows], look.short_side_px))
-        copies: Rows = rows[(luma <= max_luma) & (colors <= max_color)]
-        return copies
+        copies = np.flatnonzero((np.abs(luma).max(axis=(1, 2)) <= max_luma) & (colors <= max_color))
+        _, num_details = agreement(known[copies], luma[copies], np.ones((len(copies), GRID, GRID), dtype=np.bool_))
+        return [Alike(row, Likeness(Kind.COPY, num)) for row, num in zip(rows[copies].tolist(), num_details.tolist(), strict=True)]
 
     def alike(self, look: Look, *, rows: Rows | None = None, edited: Flags | None = None) -> Iterator[Alike]:
         """The images that the query is a copy of, cropped, mirrored or edited as it may be, in their order.

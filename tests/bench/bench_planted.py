@@ -1,6 +1,6 @@
 """Planted copies and leaks that are found, and distinct items that are taken for one.
 
-    PYTHONPATH=.:proto/gen python -m tests.bench.bench_planted [--known 3000] [--distinct 10000] [--copied 300]
+    PYTHONPATH=.:proto/gen python -m tests.bench.bench_planted [--known 3000] [--distinct 10000] [--copied 300] [--folder DIR]
 
 A firewall of `--known` items meets copies of `--copied` of them: each picture changed by every way of `tests/planted/copies.py`, asked
 about as it was, with a fifth of the words replaced, or about something else. The same questions are then asked about other pictures. Of
@@ -11,12 +11,13 @@ pictures whose likeness means something by itself: 32 of 1,024 cells differ from
 import argparse
 import time
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 from services.quality.fingerprint_index import FingerprintIndex
 from tests.planted.copies import BEYOND, COPIES
-from tests.planted.corpus import distinct_items, items, marked
-from tests.planted.measuring import ASKED, Tally, false_duplicates, false_leaks, firewall_of, index_of, recall, text_recall
+from tests.planted.corpus import distinct_items, folder_items, items, marked
+from tests.planted.measuring import ASKED, Tally, false_duplicates, false_leaks, firewall_of, has_detail, index_of, recall, text_recall
 
 
 def main() -> None:
@@ -24,7 +25,13 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=3000)
     parser.add_argument("--distinct", type=int, default=10_000)
     parser.add_argument("--copied", type=int, default=300)
+    parser.add_argument(
+        "--folder", type=Path, help="measures pictures of this folder instead: every other one is known, all others are distinct"
+    )
     options = parser.parse_args()
+    if options.folder:
+        measure_folder(options.folder, options.copied)
+        return
     known = list(items(options.known, "known"))
     firewall = firewall_of(known)
     copied = Random("copied").sample(known, options.copied)
@@ -48,6 +55,20 @@ def main() -> None:
     tallies, pairs = false_duplicates(distinct)
     report("distinct items taken for near-copies of an earlier one", tallies, time.thread_time() - started)
     print("    with another answer:", sum(made.answer != other.answer for made, other in pairs))
+
+
+def measure_folder(folder: Path, num_copied: int) -> None:
+    made = list(folder_items(folder))
+    Random("folder").shuffle(made)
+    known, distinct = made[::2], made[1::2]
+    firewall = firewall_of(known)
+    copied = [each for each in known if has_detail(marked(each)[0])][:num_copied]
+    print(f"{len(copied)} of {len(known)} pictures copied; leaks found, by what is asked about the copy")
+    table(recall(firewall.leak, copied, COPIES | BEYOND, ("as it was", "unrelated")))
+    started = time.thread_time()
+    tallies, leaks = false_leaks(firewall, distinct)
+    report("distinct pictures taken for leaks", tallies, time.thread_time() - started)
+    print("   ", Counter((str(leak.matched), leak.detail.split(" of ")[0]) for _, leak in leaks).most_common())
 
 
 def table(tallies: dict[tuple[str, str, bool], Tally]) -> None:

@@ -5,10 +5,14 @@ Four of ten are drawn scenes of 64 px with their own template questions, one of 
 drawn scenes that happen to be described alike, which `scene` tells.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from random import Random
+
+from PIL import Image
 
 from services.generators.rendered.candidates import CELLS, make_candidate
 from services.quality.fingerprints import Fingerprint, fingerprint
@@ -65,6 +69,33 @@ def distinct_items(num: int, seed: str, scenes: Iterable[str] = ()) -> Iterator[
             yield made
             seen.update([made.scene] if made.scene else [])
             num -= 1
+
+
+def folder_items(folder: Path) -> Iterator[Item]:
+    """The pictures of a folder and those below it, on white, each once; large ones are cut into nine, which are distinct pictures."""
+    for number, path in enumerate(_one_of_each_size(folder)):
+        picture = Image.open(path).convert("RGBA")
+        picture.thumbnail((1536, 1536))
+        image = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+        wide, tall = image.width // 3, image.height // 3
+        boxes = [(x * wide, y * tall, (x + 1) * wide, (y + 1) * tall) for y in range(3) for x in range(3)]
+        for at, part in enumerate([image.crop(box) for box in boxes] if min(image.size) >= 800 else [image]):
+            asked = ask(9 * number + at, seed="folder")
+            made = encoded(part, "JPEG", quality=92)
+            yield Item("folder", made, asked.question, asked.question_type, asked.choices, asked.answer)
+
+
+def _one_of_each_size(folder: Path) -> list[Path]:
+    """Wallpapers come in folders of files that are called by their size and show the same: the largest file of each stands for all."""
+    pictures = [
+        path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.stat().st_size > 4000
+    ]
+    sized = re.compile(r"\d+x\d+")
+    best: dict[Path, Path] = {}
+    for path in pictures:
+        key = path.parent if sized.fullmatch(path.stem) else path
+        best[key] = max(path, best.get(key, path), key=lambda each: each.stat().st_size)
+    return [path for path in best.values() if not path.is_symlink()]
 
 
 def decoded(image: bytes) -> DecodedImage:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
+
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint
 from services.quality.firewall import Firewall, FirewallItem, Leak, Matched
 from shared.images.decoding import DecodedImage
-from shared.images.details import MIN_DETAILS, num_details
+from shared.images.details import MIN_DETAILS, is_detail
 from tests.planted.copies import Copy
 from tests.planted.corpus import Item, marked, other_question
 from tests.planted.pictures import opened
@@ -51,7 +53,7 @@ class Tally:
 
 def has_detail(mark: Fingerprint) -> bool:
     """Whether a likeness of the picture means something by itself."""
-    return num_details(mark.cells) >= MIN_DETAILS
+    return int(is_detail(mark.grid()[None, ..., 0].astype(np.float32)).sum()) >= MIN_DETAILS
 
 
 def firewall_of(items: Iterable[Item]) -> Firewall:
