@@ -22,6 +22,8 @@ MAX_FIRST_DISTANCE, MAX_FIRST_DISTANCE_EDITED = 160.0, 300.0
 """Mean squared differences over the 4 × 4 grid, of 255², in the window that fits best; edits of 5 % stay below the second one."""
 MAX_SECOND_DISTANCE, MAX_SECOND_DISTANCE_EDITED = 320.0, 1200.0
 """The same over the 8 × 8 grid."""
+MAX_DIFFERENCE = 8.5
+"""Largest difference of brightness over either grid in an uncropped copy, of 255."""
 MAX_KEPT = 768
 """Known images that get the second look."""
 _CHUNK = 4096
@@ -104,9 +106,14 @@ class CoarseSearch:
         self._second[self._num] = np.rint(coarse_luma(cells, SECOND))
         self._num += 1
 
-    def second(self, rows: Rows) -> Pixels:
-        """Brightness of known images over 8 × 8 cells, rows × 64."""
-        return self._second[rows]
+    def uncropped(self, cells: Pixels, rows: Rows | None) -> Rows:
+        """The known images, or those of some rows, whose coarse cells all differ by little from those of a 32 × 32 × 3 grid."""
+        which: slice | Rows = slice(self._num) if rows is None else rows
+        first = np.abs(self._first[which, : FIRST * FIRST] - coarse_luma(cells, FIRST)).max(axis=1, initial=0)
+        near = np.flatnonzero(first <= MAX_DIFFERENCE)
+        near = near if rows is None else rows[near]
+        second = np.abs(self._second[near] - coarse_luma(cells, SECOND)).max(axis=1, initial=0)
+        return near[second <= MAX_DIFFERENCE]
 
     def search(self, cells: bytes, rows: Rows | None = None, edited: Flags | None = None) -> Found:
         """The known images that may be copies of the one with this grid.
@@ -147,7 +154,7 @@ class CoarseSearch:
         if not len(near):
             return NOTHING
         rows, known, distances = rows[near], known[near], distances[:, near]
-        best = np.argsort(distances, axis=0, kind="stable")[:_NUM_VARIANTS].T
+        best = _least(distances, _NUM_VARIANTS)
         left = np.sort(np.square(moved_residuals(variants, SECOND, best[:, 0], known)), axis=1)
         num = second.num_covered[best[:, 0]]
         most = left[:, :-_NUM_TRIMMED].sum(axis=1) / (num - _NUM_TRIMMED)
@@ -176,6 +183,13 @@ def moved_residuals(variants: Floats, num_cells: int, chosen: npt.NDArray[np.int
     moves = -np.matmul(inverse[which], np.matmul(transposed[which], residuals[:, :, None]))
     left: Floats = residuals + np.matmul(slopes[which], moves)[:, :, 0]
     return left
+
+
+def _least(distances: Floats, num: int) -> npt.NDArray[np.int64]:
+    """The rows of the least distances of each column, columns × num, least first."""
+    least = np.sort(np.argpartition(distances, num, axis=0)[:num], axis=0)
+    order = np.argsort(np.take_along_axis(distances, least, axis=0), axis=0, kind="stable")
+    return np.take_along_axis(least, order, axis=0).T
 
 
 def _limits(may_be_edited: Flags, copies: float, edited: float) -> Floats:

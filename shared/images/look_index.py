@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.images.alignment import align
-from shared.images.coarse_search import CoarseSearch, Rows, coarse_luma, doubled
+from shared.images.coarse_search import CoarseSearch, Rows, doubled
 from shared.images.decoding import Pixels
 from shared.images.details import agreement
 from shared.images.grids import GRID, Flags
@@ -20,8 +20,6 @@ MAX_ALL_CELLS = 9.0
 """Root mean squared difference over the 8 × 8 grid, of 255, up to which an image may be a copy."""
 MAX_MOST_CELLS = 9.0
 """The same without the worst cells, up to which it may be an edited copy."""
-MAX_COARSE_DIFFERENCE = 8
-"""Largest difference of brightness over the 8 × 8 grid in an uncropped copy, of 255."""
 MAX_SIEVED, MAX_ALIGNED, MAX_COMPARED = 128, 16, 6
 """Known images that are looked at finely, windows that are laid over the query, and windows that are compared in the end."""
 MAX_LEFT = 9.0
@@ -66,9 +64,7 @@ class LookIndex:
     def uncropped(self, look: Look, rows: Rows | None = None) -> list[Alike]:
         """The images that the query is an upright, unedited copy of, scaled or stored again; pictures without detail are among them."""
         cells = np.frombuffer(look.cells, dtype=np.uint8).reshape(GRID, GRID, 3)
-        rows = np.arange(len(self)) if rows is None else rows
-        coarse = np.abs(self._coarse.second(rows) - coarse_luma(cells, 8)).max(axis=1, initial=0)
-        rows = rows[coarse <= MAX_COARSE_DIFFERENCE]
+        rows = self._coarse.uncropped(cells, rows)
         if not len(rows):
             return []
         known = self._known_luma(rows)
