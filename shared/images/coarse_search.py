@@ -113,7 +113,8 @@ class CoarseSearch:
         near = np.flatnonzero(first <= MAX_DIFFERENCE)
         near = near if rows is None else rows[near]
         second = np.abs(self._second[near] - coarse_luma(cells, SECOND)).max(axis=1, initial=0)
-        return near[second <= MAX_DIFFERENCE]
+        found: Rows = near[second <= MAX_DIFFERENCE]
+        return found
 
     def search(self, cells: bytes, rows: Rows | None = None, edited: Flags | None = None) -> Found:
         """The known images that may be copies of the one with this grid.
