@@ -6,18 +6,15 @@ from collections.abc import Sequence
 
 from services.quality.fingerprints import fingerprint
 from services.quality.firewall import Firewall, FirewallItem
+from services.quality.own_images import read_own_image
 from shared.artifacts import Artifacts
 from shared.benchmarks import PREFIX, read_items
 from shared.domain import ArtifactRef, QuestionType
-from shared.images.decoding import DecodedImage, ImageRefused, decode_image
+from shared.images.decoding import DecodedImage
 from shared.in_parallel import in_parallel
 from shared.run_spec import RunSpec
 from shared.tables import Probe, read_probes
 from shared.telemetry import log
-
-MAX_IMAGE_BYTES = 64_000_000
-MAX_IMAGE_PIXELS = 64_000_000
-"""Probes and benchmarks are the operator's own; they may be larger than candidates."""
 
 _NUM_RUNS_KEPT = 4
 _NUM_PARALLEL = 8
@@ -61,7 +58,7 @@ class Firewalls:
         named = ((probes, f"probes of run {spec.run_id} ({spec.probes.uri})"), (exam, f"exam of run {spec.run_id} ({spec.exam.uri})"))
         items, num_refused = await asyncio.to_thread(_probe_items, named)
         if num_refused:
-            log.warning("probes without a readable image stand outside the firewall", run_id=spec.run_id, num_probes=num_refused)
+            log.warning("probes without a readable image are known by their text alone", run_id=spec.run_id, num_probes=num_refused)
         return await asyncio.to_thread(Firewall, items)
 
     async def _load_benchmark(self, name: str, ref: ArtifactRef) -> Firewall:
@@ -85,15 +82,13 @@ def _probe_items(named: Sequence[tuple[bytes, str]]) -> tuple[list[FirewallItem]
     items, num_refused = list[FirewallItem](), 0
     for payload, source in named:
         for probe in read_probes(payload, source):
-            image = _image(probe.image)
-            if image is None:
-                num_refused += 1
-            else:
-                items.append(_probe_item(probe, image, is_exam=source.startswith("exam")))
+            image = read_own_image(probe.image)
+            num_refused += image is None
+            items.append(_probe_item(probe, image, is_exam=source.startswith("exam")))
     return items, num_refused
 
 
-def _probe_item(probe: Probe, image: DecodedImage, *, is_exam: bool) -> FirewallItem:
+def _probe_item(probe: Probe, image: DecodedImage | None, *, is_exam: bool) -> FirewallItem:
     mark = fingerprint(image, probe.question, probe.cell.question_type, probe.choices, probe.answer)
     return FirewallItem("an exam item" if is_exam else f"probe {probe.probe_id}", mark)
 
@@ -102,17 +97,10 @@ def _benchmark_items(payload: bytes, benchmark: str) -> tuple[list[FirewallItem]
     """Items of one part, and how many have an image that can't be read."""
     items, num_refused = list[FirewallItem](), 0
     for item in read_items(payload, f"benchmark {benchmark}"):
-        image = _image(item.image) if item.image else None
+        image = read_own_image(item.image) if item.image else None
         num_refused += bool(item.image) and image is None
         if image is not None or item.question:
             question_type = QuestionType.MULTIPLE_CHOICE if item.choices else None
             mark = fingerprint(image, item.question, question_type, item.choices, item.answer)
             items.append(FirewallItem(f"item {item.item_id} of benchmark {benchmark}", mark))
     return items, num_refused
-
-
-def _image(payload: bytes) -> DecodedImage | None:
-    try:
-        return decode_image(payload, max_bytes=MAX_IMAGE_BYTES, max_pixels=MAX_IMAGE_PIXELS)
-    except ImageRefused:
-        return None
