@@ -220,6 +220,22 @@ def without_column(samples: list[Sample]) -> bytes:
     return sink.getvalue()
 
 
+async def test_nothing_of_a_cell_that_is_held_back_is_trained_on_again(tmp_path: Path, bases: dict[Family, Path]) -> None:
+    held, kept = CELLS[:2]
+    training = TrainingSpec(recipe="sft", sft_epochs=1, sft_batch_size=8, save_every_steps=500)
+    async with open_trainer(tmp_path, bases["qwen3_vl"], training) as room:
+        earlier = [*draw_samples(6, seed=1, cells=[held]), *draw_samples(4, seed=2, cells=[kept])]
+        before = await room.dataset(earlier)
+        now = await room.dataset(draw_samples(8, seed=3, cells=[kept], iteration=2), iteration=2)
+        ready = replace(now, replay_datasets=(before.dataset,), replay_share=0.5, held_back=(held,))
+        _, updated = await room.outcome(ready)
+        assert isinstance(updated, ModelUpdated)
+        (stage,) = (await room.artifacts.manifest(updated.model.checkpoint)).metadata["stages"]
+        assert stage["num_samples"] == 8 + 4, "all that is new, and of the ten earlier samples the four of the other cell"
+        card = (await room.artifacts.fetch_directory(updated.model.checkpoint) / "README.md").read_text(encoding="utf-8")
+        assert f"not replayed, as too many of their labels are wrong: {held}" in card
+
+
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
