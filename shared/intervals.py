@@ -17,4 +17,7 @@ def wilson(num_correct: int, num_answers: int, level: float = LEVEL) -> Interval
     scale = 1 + z * z / num_answers
     centre = (rate + z * z / (2 * num_answers)) / scale
     half = z / scale * math.sqrt(rate * (1 - rate) / num_answers + z * z / (4 * num_answers**2))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), level)
+    # Where all or none are correct, an end is exact; rounding would put it past a bound of 0 or 1.
+    low = max(0.0, centre - half) if num_correct else 0.0
+    high = min(1.0, centre + half) if num_correct < num_answers else 1.0
+    return Interval(low, high, level)

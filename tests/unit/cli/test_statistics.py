@@ -14,6 +14,8 @@ def test_wilson_against_published_values() -> None:
     interval = wilson(12, 17)
     assert (interval.low, interval.high) == (pytest.approx(0.469, abs=1e-3), pytest.approx(0.867, abs=1e-3))
     assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)
+    assert {wilson(n, n).high for n in range(1, 300)} == {1.0}
+    assert {wilson(0, n).low for n in range(1, 300)} == {0.0}
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

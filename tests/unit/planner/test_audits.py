@@ -35,6 +35,7 @@ def word(sample: int, verdict: AuditVerdict, revision: int = 1) -> LabelAudited:
     ("num_correct", "num_wrong", "bound", "is_held"),
     [
         (0, 0, 1.0, False),
+        (13, 0, 1.0, False),
         (4, 1, 0.95, False),
         (3, 2, 0.95, True),
         (13, 2, 0.95, False),
