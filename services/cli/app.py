@@ -1,5 +1,6 @@
 """`spiral`: the operator's commands."""
 
+import io
 import json
 import shlex
 import sys
@@ -45,6 +46,10 @@ INTERRUPTED, FAILED, MISCONFIGURED = 130, 1, 2
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command line, by default this process's; exits 0, 1 on a failure, 2 on a wrong option or setting, 130 interrupted."""
     configure_logs("cli", "cli", level="error", is_json=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal of another encoding than UTF-8 shows question marks; it ends no command.
+            stream.reconfigure(errors="replace")
     try:
         app(args=arguments, standalone_mode=True)
     except BadConfiguration as error:

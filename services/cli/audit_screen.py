@@ -10,10 +10,10 @@ from rich.text import Text
 
 from services.cli.audit_drawing import Drawn
 from services.cli.audit_origin import origin_of
-from services.cli.audit_picture import half_blocks, save_image
+from services.cli.audit_picture import half_blocks, save_image, shown_share
 from services.cli.audit_words import AuditBook
 from services.cli.keyboard import Keyboard
-from services.cli.words import on_screen, words
+from services.cli.words import on_screen, percent, words
 from shared.domain import AuditVerdict, Candidate
 from shared.errors import BadConfiguration, Rejected
 from shared.events import LabelAudited
@@ -96,16 +96,19 @@ class Screen:
 
 
 def show_image(console: Console, payload: bytes, name: str, folder: Path | None) -> None:
-    """Shows an image inline where the terminal has colours, and saves it where there is a folder for it.
+    """Shows an image inline where the terminal can, and saves it where there is a folder for it; says where what is shown is coarser.
 
     Raises:
         BadConfiguration: it can't be written there.
         Rejected: it does not decode.
     """
-    is_inline = console.is_terminal and console.color_system is not None
+    is_inline = can_show_images(console)
     try:
         if is_inline:
-            console.print(half_blocks(payload, columns=console.width, rows=max(8, console.height - TEXT_ROWS)))
+            columns, rows = console.width, max(8, console.height - TEXT_ROWS)
+            console.print(half_blocks(payload, columns=columns, rows=rows))
+            if folder is None and (share := shown_share(payload, columns=columns, rows=rows)) < 1:
+                console.print(f"shown at {percent(share)} of its width and height: --save DIR keeps it whole", style="dim", highlight=False)
         if folder is not None:
             console.print(f"image: {save_image(payload, folder, name[:16])}", markup=False, highlight=False, soft_wrap=True)
     except Rejected as error:
@@ -114,6 +117,12 @@ def show_image(console: Console, payload: bytes, name: str, folder: Path | None)
         raise BadConfiguration(f"images can't be saved in {folder}: {error.strerror}") from error
     if folder is None and not is_inline:
         console.print("the image can't be shown in this terminal: save it by --save DIR", style="yellow", highlight=False)
+
+
+def can_show_images(console: Console) -> bool:
+    """Whether half blocks come out as colours: not in a pipe, without colours, or where the encoding has no blocks."""
+    has_colors = console.is_terminal and console.color_system is not None and not console.no_color
+    return has_colors and console.encoding.lower().startswith("utf")
 
 
 def described(made: Sample | Candidate) -> Table:

@@ -59,9 +59,9 @@ async def seal(session: Session, samples: Sequence[Sample], iteration: int = 1) 
     await session.artifacts.commit(f"runs/{SPEC.run_id}/{iteration}/dataset", {"samples.parquet": blob}, cause=CAUSE)
 
 
-def audit(state: Path, *options: str) -> AbstractAsyncContextManager[Terminal]:
+def audit(state: Path, *options: str, **environment: str) -> AbstractAsyncContextManager[Terminal]:
     command = ("services.cli", "audit", SPEC.run_id, "--auditor", "ann", "--state-dir", str(state), *options)
-    return in_terminal(*command, environment=ENVIRONMENT)
+    return in_terminal(*command, environment=ENVIRONMENT | environment)
 
 
 async def plainly(state: Path, *options: str) -> tuple[int, Any, str]:
@@ -89,6 +89,7 @@ async def test_a_person_judges_samples_one_by_one_stops_and_goes_on(session: Ses
         await terminal.shows("q quit")
         assert "▀" in terminal.text
         assert "48;2;" in terminal.raw, "in colours"
+        assert "keeps it whole" not in terminal.text, "it is saved as it is"
         assert "label" in terminal.text
         assert "rendered" in terminal.text
         terminal.press("r")
@@ -139,6 +140,21 @@ async def test_a_person_judges_samples_one_by_one_stops_and_goes_on(session: Ses
         return sum(len(from_json(CellAudits, entry.value).words) for entry in entries if entry) == 4
 
     await eventually(are_counted)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}]
+)
+async def test_terminal_that_shows_no_image_says_how_to_see_it(session: Session, tmp_path: Path, environment: dict[str, str]) -> None:
+    async with audit(tmp_path / "state", **environment) as terminal:
+        await terminal.shows("q quit")
+        assert "save it by --save DIR" in terminal.text
+        assert "▀" not in terminal.text
+        terminal.press("r")
+        await terminal.shows("2 of 4")
+        terminal.press("q")
+        assert await terminal.exit_code() == 0
+        assert "1 audited" in terminal.text
 
 
 async def test_verdicts_come_from_a_file_once_and_a_changed_one_is_a_new_word(session: Session, tmp_path: Path) -> None:

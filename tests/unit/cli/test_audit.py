@@ -19,8 +19,8 @@ from services.cli.audit_drawing import Drawn, draw
 from services.cli.audit_file import read_verdicts
 from services.cli.audit_labels import LabelCounts, label_counts, last_words, overall
 from services.cli.audit_origin import maker_of, origin_of
-from services.cli.audit_picture import half_blocks, save_image
-from services.cli.audit_screen import described
+from services.cli.audit_picture import half_blocks, save_image, shown_share
+from services.cli.audit_screen import described, show_image
 from services.cli.audit_views import audit_json
 from services.cli.keyboard import Keyboard, open_keyboard
 from shared.domain import AuditVerdict
@@ -152,6 +152,17 @@ def test_picture_of_any_size_fits_into_any_terminal(width: int, height: int, col
     lines = half_blocks(sink.getvalue(), columns=columns, rows=rows).plain.split("\n")
     assert len(lines) <= rows
     assert all(1 <= len(line) <= columns for line in lines)
+
+
+def test_image_that_loses_detail_is_said_to() -> None:
+    Image.new("RGB", (100, 40)).save(sink := io.BytesIO(), "PNG")
+    payload = sink.getvalue()
+    assert shown_share(payload, columns=200, rows=20) == 1.0
+    assert shown_share(payload, columns=50, rows=20) == 0.5
+    assert shown_share(payload, columns=200, rows=5) == 0.25
+    coarse = Console(force_terminal=True, width=80, height=26, file=(shown := io.StringIO()), color_system="truecolor")
+    show_image(coarse, payload, "a" * 64, None)
+    assert "shown at 50.0 % of its width and height: --save DIR keeps it whole" in shown.getvalue()
 
 
 def test_image_is_saved_as_it_is(tmp_path: Path) -> None:
