@@ -134,6 +134,10 @@ async def test_a_composite_takes_a_part_of_an_image_that_was_offered(bus: Bus, s
         assert told_edits(batch) and all(ops[-1] == "composite" for ops in told_edits(batch)), batch.failures
         for crafted in batch.crafted:
             assert len(crafted.sources) == 2
+            told = json.loads(crafted.candidate.provenance)
+            (pasted,) = told["pasted"]
+            assert pasted["image_sha256"] == told["edits"][-1]["source_sha256"] != told["source"]["image_sha256"]
+            assert (pasted["licence"], pasted["page_url"][:8]) == (told["source"]["licence"], "https://")
             assert await remade(on.artifacts, crafted.candidate) == crafted.candidate.image
 
 
@@ -156,6 +160,7 @@ async def test_a_diffusion_editors_image_is_kept_and_replayed_from_the_store(bus
         for crafted in batch.crafted:
             assert await remade(on.artifacts, crafted.candidate) == crafted.candidate.image
             assert is_true(crafted.candidate)
+            assert json.loads(crafted.candidate.provenance)["pasted"] == []
             assert json.loads(crafted.candidate.provenance)["models"]["edit_image"] == "editor"
         assert {spend.role for spend in batch.spent} >= {"edit_image"}
         # Where the category is precision-critical, nobody asks the diffusion editor.

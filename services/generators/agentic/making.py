@@ -48,8 +48,8 @@ async def make(consultation: Consultation, equipment: Equipment, hunt: Hunt, cla
     )
     blueprint = await draw_blueprint(consultation, task)
     source = await hunt_image(consultation, equipment, hunt, blueprint, claims)
+    spares = [of_pool(image) for image in hunt.dealt if image.image_sha256 != source.image.sha256]
     if blueprint.edit:
-        spares = [of_pool(image) for image in hunt.dealt if image.image_sha256 != source.image.sha256]
         edited = await read_image(edit_image(assignment, consultation, equipment, darkroom, blueprint, source, spares))
     else:
         edited = Edited(await read_image(darkroom.develop(source, assignment.image_size_px)), ())
@@ -57,7 +57,8 @@ async def make(consultation: Consultation, equipment: Equipment, hunt: Hunt, cla
     observations = await observe(consultation, image)
     asked = AskTask(assignment, image, tests=blueprint.tests, observations=observations, effects=edited.effects)
     item = await agreed_item(consultation, asked)
-    crafted = as_crafted(assignment, consultation, item, image, source, edits=edited.print.edits, blueprint=blueprint)
+    pasted = [spare for spare in spares if spare.image.sha256 in edited.print.sources]
+    crafted = as_crafted(assignment, consultation, item, image, source, edits=edited.print.edits, pasted=pasted, blueprint=blueprint)
     return replace(crafted, sources={**crafted.sources, **{f"sources/{digest}": ref for digest, ref in edited.print.sources.items()}})
 
 

@@ -17,12 +17,18 @@ VERSION = "1.0.0"
 
 
 def write_provenance(
-    assignment: Assignment, source: Source, *, edits: Sequence[dict[str, Any]], calls: Sequence[CallRecord], blueprint: Blueprint | None
+    assignment: Assignment,
+    source: Source,
+    *,
+    edits: Sequence[dict[str, Any]],
+    calls: Sequence[CallRecord],
+    blueprint: Blueprint | None,
+    pasted: Sequence[Source] = (),
 ) -> str:
     """The provenance of a candidate.
 
-    `edits` replay from the source's image to the candidate's, see `services.generators.agentic.tools.edits`. Neither keys nor endpoints are
-    in it.
+    `edits` replay from the source's image to the candidate's, see `services.generators.agentic.tools.edits`. `pasted` are the sources of
+    other images that a part was taken from: their authors are to be named as well. Neither keys nor endpoints are in it.
     """
     told = {
         "generator": {"kind": KIND, "version": VERSION},
@@ -33,6 +39,7 @@ def write_provenance(
         "task": assignment.task_name,
         "source": source.record,
         "edits": list(edits),
+        "pasted": [other.record for other in pasted],
         "models": {call.role.value: call.model for call in calls},
         "spent": [_plain_spend(asdict(spend)) for spend in spent_by_role(call.spent for call in calls)],
         "calls": [{"role": call.role.value, "digest": call.digest, "model": call.model, "is_cached": call.is_cached} for call in calls],

@@ -43,10 +43,11 @@ def as_crafted(
     source: Source,
     *,
     edits: Sequence[dict[str, Any]] = (),
+    pasted: Sequence[Source] = (),
     blueprint: Blueprint | None = None,
 ) -> Crafted:
     """The finished candidate; its source is kept with the lease's manifest."""
-    provenance = write_provenance(assignment, source, edits=edits, calls=consultation.records, blueprint=blueprint)
+    provenance = write_provenance(assignment, source, edits=edits, calls=consultation.records, blueprint=blueprint, pasted=pasted)
     candidate = Candidate(
         candidate_id=candidate_id(image, item.question, item.choices, item.answer),
         cell=assignment.cell,
