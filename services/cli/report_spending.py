@@ -18,7 +18,7 @@ def spending_of(events: Sequence[e.Event], counted: Sequence[Spend], limits: Spe
         limits: what the run may spend.
         num_accepted: accepted samples of the whole run.
     """
-    roles = by_role(counted or (spend for event in _answers(events) for spend in event.spent))
+    roles = by_role(counted or _paid(_answers(events)))
     if not roles:
         return None
     cost_usd = sum(role.cost_usd for role in roles)
@@ -61,7 +61,7 @@ def _kind(kind: str, answers: Sequence[e.CandidatesGenerated | e.CandidatesRevie
     verdicts = [verdict for event in mine if isinstance(event, e.CandidatesReviewed) for verdict in event.verdicts]
     num_accepted = sum(verdict.accepted for verdict in verdicts)
     rejected = Counter(verdict.reason.value for verdict in verdicts if verdict.reason is not None)
-    roles = by_role(spend for event in mine for spend in event.spent)
+    roles = by_role(_paid(mine))
     cost_usd = sum(role.cost_usd for role in roles)
     return KindScore(
         kind=kind,
@@ -75,6 +75,15 @@ def _kind(kind: str, answers: Sequence[e.CandidatesGenerated | e.CandidatesRevie
         cost_usd=cost_usd,
         cost_per_accepted_usd=cost_usd / num_accepted if num_accepted else None,
     )
+
+
+def _paid(answers: Sequence[e.CandidatesGenerated | e.CandidatesReviewed]) -> list[Spend]:
+    """What answers cost, each told once: what a review says holds the making as well."""
+    reviewed = {(event.lease.lease_id, event.generator) for event in answers if isinstance(event, e.CandidatesReviewed)}
+    told = (
+        event for event in answers if isinstance(event, e.CandidatesReviewed) or (event.lease.lease_id, event.generator) not in reviewed
+    )
+    return [spend for event in told for spend in event.spent]
 
 
 def _answers(events: Iterable[e.Event]) -> list[e.CandidatesGenerated | e.CandidatesReviewed]:

@@ -119,8 +119,9 @@ def audited() -> list[Recorded]:
         if isinstance(event, e.MixturePlanned) and event.iteration == 2:
             event = replace(event, held_back=CELLS[:1])
         if isinstance(event, e.CandidatesGenerated | e.CandidatesReviewed) and CELLS.index(event.lease.cell) % 2:
-            role = "ask" if isinstance(event, e.CandidatesGenerated) else "verify"
-            event = replace(event, generator=agentic, spent=(Spend(role, 3, 1000, 100, 0.25), Spend("solve", 0, 0, 0, 0.0)))
+            making, checking = Spend("ask", 3, 1000, 100, 0.25), Spend("verify", 3, 1000, 100, 0.25)
+            spent = (making, Spend("solve", 0, 0, 0, 0.0)) if isinstance(event, e.CandidatesGenerated) else (making, checking)
+            event = replace(event, generator=agentic, spent=spent)
         some.append(Recorded(event, record.stored_at_ns))
         if number == 60:
             some += [Recorded(label(n, AuditVerdict.WRONG if n < 3 else AuditVerdict.CORRECT), record.stored_at_ns) for n in range(5)]
@@ -159,6 +160,13 @@ def test_spending_is_summed_by_role_and_kind() -> None:
     assert agentic.accepted + rendered.accepted == sum(round_.accepted for round_ in report.rounds)
     assert agentic.cost_per_accepted_usd == pytest.approx(agentic.cost_usd / agentic.accepted)
     assert report.spending.cost_per_accepted_usd == pytest.approx(report.spending.cost_usd / (agentic.accepted + rendered.accepted))
+
+
+def test_what_was_made_and_not_reviewed_yet_counts_as_spent() -> None:
+    some = audited()
+    unreviewed = [record for record in some if not isinstance(record.event, e.CandidatesReviewed)]
+    agentic, rendered = build_report(SPEC, unreviewed, ANSWERS).kinds
+    assert (agentic.cost_usd, rendered.cost_usd, agentic.cost_per_accepted_usd) == (0.25 * agentic.leases, 0.0, None)
 
 
 def test_lease_that_was_reviewed_twice_counts_once() -> None:
