@@ -5,12 +5,13 @@ Keys that are not read here belong to the dataset's readers, and are passed over
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from shared.quoting import visible
 
 MAX_CHARS = 400_000
 
+_POOL = "pool"
 _ASKER = "ask"
 """The role whose model wrote question and label, see `shared.llm.roles`."""
 
@@ -32,17 +33,24 @@ class Source(_Parsed):
     """Of the image as it was taken in."""
     licence: Annotated[str, Field(max_length=200)] = ""
     domain: Annotated[str, Field(max_length=253, pattern=r"^[^\s|<>]*$")] = ""
-    """Of the page that shows it, where there is one."""
+    """Of the page that shows it, or of the image; only the pool may have none."""
 
     @property
     def shared_domain(self) -> str:
         """The domain whose share is limited; empty for the pool, which holds what the operator chose, be it of one domain."""
-        return "" if self.origin == "pool" else self.domain
+        return "" if self.origin == _POOL else self.domain
 
     @field_validator("domain")
     @classmethod
     def _one_spelling(cls, value: str) -> str:
         return value.strip().casefold().rstrip(".").removeprefix("www.")
+
+    @model_validator(mode="after")
+    def _names_its_domain(self) -> "Source":
+        # Without one no share could be counted.
+        if self.origin != _POOL and not self.domain:
+            raise ValueError(f"must name a domain where the origin is {self.origin!r}")
+        return self
 
     @field_validator("licence")
     @classmethod

@@ -37,6 +37,9 @@ def test_provenance_names_source_and_asker() -> None:
         (provenance(source={"licence": 7}), "source.licence"),
         (provenance(source={"origin": ""}), "source.origin"),
         (provenance(source={"domain": "a.test\n| b"}), "source.domain"),
+        (provenance(source={"domain": ""}), "source: .*must name a domain"),
+        (provenance(source={"domain": "."}), "must name a domain"),
+        (provenance(source={"origin": "camera", "domain": ""}), "must name a domain"),
         (provenance(models={}), "models"),
         (provenance(models={"ask": " "}), "models"),
         (provenance(models=["ask"]), "models"),
@@ -130,6 +133,7 @@ def test_near_copies_of_an_image_count_as_one() -> None:
 
 
 def test_images_of_ones_own_pool_have_no_domain_to_share() -> None:
+    assert reason_of(found(1, {"origin": "pool", "domain": ""}), terms=JUDGED) is None
     made = found(1, {"origin": "pool", "domain": "one.test"})
     source = Evidence(made, made.cell, CAPS).source
     assert source is not None and source.domain == ""
