@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -10,6 +11,10 @@ from shared.bus import Bus, connect
 from shared.settings import RoomSettings
 from tests.broker import NatsServer
 from tests.settings import room_settings
+
+# How long an example takes depends on what else the machine does; what is slow is measured in benchmarks.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

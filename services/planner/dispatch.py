@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,13 +10,17 @@ from services.planner.ledger import CellLedger, Issue, LeaseEntry, PlanLedger
 from services.planner.routing import Offer, shares_of
 from shared.domain import Cell, LeaseTask
 
+MIN_UNANSWERED, MIN_EMPTY_LEASES = 8, 2
+"""So many candidates and leases in a row of which a kind made nothing say that it has nothing left for a cell: no budget, or no image."""
+
 
 def next_issue(plan: PlanLedger, cell: CellLedger, offers: Sequence[Offer], *, num_left: int) -> Issue:
     """The next lease of a cell that lacks samples, of at most `num_left` candidates.
 
     It goes to the kind that lacks most of its share of what was asked for and is still needed, ties to the cheapest, and asks for no more
-    than that, so that the kinds have their shares at every lease's end.
+    than that, so that the kinds have their shares at every lease's end. Kinds that have nothing left for the cell leave theirs to others.
     """
+    offers = _not_dry(cell.leases, offers)
     num_needed = math.ceil(cell.deficit / cell.measured_acceptance)
     asked = Counter[str]()
     for entry in cell.leases:
@@ -31,6 +35,7 @@ def next_issue(plan: PlanLedger, cell: CellLedger, offers: Sequence[Offer], *, n
 def issued_anew(plan: PlanLedger, cell: CellLedger, offers: Sequence[Offer]) -> LeaseEntry:
     """The cell's open lease for another kind: under the same id, and no larger than that kind takes."""
     *before, entry = cell.leases
+    offers = _not_dry(before, offers)
     asked = Counter[str]()
     for other in before:
         asked[other.kind] += other.num_candidates
@@ -39,6 +44,22 @@ def issued_anew(plan: PlanLedger, cell: CellLedger, offers: Sequence[Offer]) -> 
     offer = max(offers, key=lambda offer: shares[offer.kind] * total - asked[offer.kind])
     to = _issued(plan, cell, before, offer, entry.num_candidates, entry.num_wanted)
     return replace(entry.issued_as(to), earlier=(*entry.earlier, entry.issue), is_unsaid=True)
+
+
+def _not_dry(leases: Sequence[LeaseEntry], offers: Sequence[Offer]) -> Sequence[Offer]:
+    """Those that made something of what they were asked lately; where none did, all of them."""
+    empty = defaultdict[str, list[LeaseEntry]](list)
+    for entry in leases:
+        if entry.num_made == 0:
+            empty[entry.kind].append(entry)
+        elif entry.num_made is not None:
+            empty[entry.kind].clear()
+    dry = {
+        kind
+        for kind, entries in empty.items()
+        if len(entries) >= MIN_EMPTY_LEASES and sum(entry.num_candidates for entry in entries) >= MIN_UNANSWERED
+    }
+    return [offer for offer in offers if offer.kind not in dry] or offers
 
 
 def _issued(plan: PlanLedger, cell: CellLedger, before: Sequence[LeaseEntry], offer: Offer, num_candidates: int, num_wanted: int) -> Issue:

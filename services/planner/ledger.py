@@ -39,6 +39,8 @@ class LeaseEntry:
     issued_by: str
     num_accepted: int | None = None
     reviewed_for: Cause | None = None
+    num_made: int | None = None
+    """Candidates that its answer held; None while it is open, and where a planner reviewed it that did not count them."""
     is_unsaid: bool = False
     """Whether the watch issued it to this kind, and is not known to have said so."""
     task: LeaseTask | None = None

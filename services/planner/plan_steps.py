@@ -19,6 +19,7 @@ class Reviewed:
     """What a review says about a lease: counts of its verdicts, and the event that said it."""
 
     lease_id: str
+    num_made: int
     num_accepted: int
     num_too_easy: int
     num_too_hard: int
@@ -45,7 +46,7 @@ def apply_review(plan: PlanLedger, review: Reviewed, routes: Routes) -> PlanLedg
     cell, entry = find_lease(plan, review.lease_id)
     if entry.num_accepted is not None:
         return plan
-    reviewed = replace(entry, num_accepted=review.num_accepted, reviewed_for=review.cause, is_unsaid=False)
+    reviewed = replace(entry, num_made=review.num_made, num_accepted=review.num_accepted, reviewed_for=review.cause, is_unsaid=False)
     shift = DIFFICULTY_STEP * (review.num_too_easy - review.num_too_hard) / entry.num_candidates
     cell = replace(cell, difficulty=min(1.0, max(0.0, cell.difficulty + shift)), leases=(*cell.leases[:-1], reviewed))
     following = _next_lease(cell, plan, routes, review.lease_id)

@@ -95,6 +95,7 @@ class Planner:
         reasons = [verdict.reason for verdict in event.verdicts]
         review = Reviewed(
             lease_id=event.lease.lease_id,
+            num_made=len(event.verdicts),
             num_accepted=sum(verdict.accepted for verdict in event.verdicts),
             num_too_easy=reasons.count(RejectionReason.TOO_EASY),
             num_too_hard=reasons.count(RejectionReason.TOO_HARD),

@@ -20,10 +20,15 @@ _SIGNATURES = {
     b"BM": "BMP",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"%PDF": "PDF",
     b"<svg": "SVG",
     b"PK\x03\x04": "a ZIP archive",
 }
+_BOX_BRANDS = {"AVIF": {b"avif", b"avis"}, "HEIC": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}}
+"""What a file that begins with an ISO box of type `ftyp` may say to be; the others are videos."""
 
 
 class BrokenImage(Exception):
@@ -67,7 +72,7 @@ def check_whole(payload: bytes, header: ImageHeader) -> None:
     Raises:
         BrokenImage: it is cut off, a checksum is wrong, it is animated, or something follows the picture.
     """
-    walk = {"PNG": _png_end, "JPEG": _jpeg_end, "WEBP": _webp_end}[header.format]
+    walk = {"PNG": _png_end, "JPEG": jpeg_end, "WEBP": _webp_end}[header.format]
     try:
         end = walk(payload)
     except (struct.error, IndexError) as error:
@@ -81,6 +86,10 @@ def check_whole(payload: bytes, header: ImageHeader) -> None:
 def _name(payload: bytes) -> str:
     if not payload:
         return "empty"
+    if payload[4:8] == b"ftyp":
+        box = payload[8 : min(int.from_bytes(payload[:4], "big"), 128)]
+        brands = {box[at : at + 4] for at in range(0, len(box), 4)}
+        return next((name for name, known in _BOX_BRANDS.items() if brands & known), "a video")
     return next((name for magic, name in _SIGNATURES.items() if payload.startswith(magic)), "of unknown format")
 
 
@@ -132,8 +141,13 @@ def _check_unpacked(packed: bytes, num_bytes: int) -> None:
         packed = unpacker.unconsumed_tail
 
 
-def _jpeg_segment(payload: bytes, at: int) -> tuple[int, int, int]:
-    """Marker, first byte of the content, first byte behind it."""
+def jpeg_segment(payload: bytes, at: int) -> tuple[int, int, int]:
+    """Marker, first byte of the content, first byte behind it.
+
+    Raises:
+        BrokenImage: no segment begins there.
+        struct.error, IndexError: the bytes end before.
+    """
     if payload[at] != 0xFF:
         raise BrokenImage("the JPEG is corrupted: a segment is missing")
     while payload[at] == 0xFF:
@@ -150,7 +164,7 @@ def _jpeg_segment(payload: bytes, at: int) -> tuple[int, int, int]:
 def _jpeg_header(payload: bytes) -> ImageHeader:
     at = 2
     while True:
-        marker, content, at = _jpeg_segment(payload, at)
+        marker, content, at = jpeg_segment(payload, at)
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", payload, content + 1)
             return ImageHeader("JPEG", width, height)
@@ -158,10 +172,11 @@ def _jpeg_header(payload: bytes) -> ImageHeader:
             raise BrokenImage("the JPEG holds no frame")
 
 
-def _jpeg_end(payload: bytes) -> int:
+def jpeg_end(payload: bytes) -> int:
+    """The first byte behind the JPEG that the bytes begin with; raises as `jpeg_segment` does."""
     at = 2
     while True:
-        marker, _, at = _jpeg_segment(payload, at)
+        marker, _, at = jpeg_segment(payload, at)
         if marker == 0xD9:
             return at
         if marker != 0xDA:

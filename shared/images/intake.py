@@ -1,7 +1,10 @@
-"""Making a pool image out of bytes from anybody: checked, upright, opaque, without metadata, hashed, with a thumbnail. Pure.
+"""Making a pool image out of bytes from anybody: checked, upright, opaque, in sRGB, without metadata, hashed, with a thumbnail.
+
+Pure. What is kept is encoded anew from decoded pixels, so nothing else of the file comes along.
 
 What was lossless (PNG, lossless WEBP) becomes PNG; what was lossy becomes JPEG of quality 95 without chroma subsampling, which nobody
-sees a second loss in. Transparent parts turn white, as on a page. Colour profiles go with the metadata: rooms and models read bare values.
+sees a second loss in. Transparent parts turn white, as on a page. Rooms and models read bare values, so colours are brought to sRGB from
+what the file's profile says they are. Of a file of several JPEGs, as phones write them, the first one is taken: see `first_picture.py`.
 """
 
 import io
@@ -10,7 +13,9 @@ from typing import Any
 
 from PIL import Image
 
-from shared.images.decoding import unpack_image
+from shared.images.colours import in_srgb
+from shared.images.decoding import check_size, unpack_image
+from shared.images.first_picture import first_picture
 from shared.images.perceptual_hash import perceptual_hash
 
 THUMBNAIL_PX = 256
@@ -73,7 +78,7 @@ def take_in(payload: bytes, caps: IntakeCaps) -> Intake:
 
 
 def unpack_pixels(payload: bytes, caps: IntakeCaps, *, draft_px: int | None = None) -> Image.Image:
-    """The pixels that stand in the pool: RGB or grey, upright, opaque, no larger than the caps say, with nothing beside them.
+    """The pixels that stand in the pool: RGB in sRGB or grey, upright, opaque, no larger than the caps say, with nothing beside them.
 
     Args:
         payload: the bytes, from anybody.
@@ -91,12 +96,16 @@ def unpack_pixels(payload: bytes, caps: IntakeCaps, *, draft_px: int | None = No
         image.draft(None, (enough, enough))
         pixels = _opaque(image)
         pixels.thumbnail((caps.max_side_px, caps.max_side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        if pixels.mode != "L":
+            pixels = in_srgb(pixels, image.info.get("icc_profile"))
         pixels = pixels if upright is None else pixels.transpose(upright)
         # Encoders write what they find here: comments, colour profiles, resolutions.
         pixels.info = {}
         return pixels
 
-    return unpack_image(payload, unpack, max_bytes=caps.max_bytes, max_pixels=caps.max_pixels)
+    # The caps are on the whole file, which is walked only where it keeps them.
+    check_size(payload, max_bytes=caps.max_bytes, max_pixels=caps.max_pixels)
+    return unpack_image(first_picture(payload), unpack, max_bytes=caps.max_bytes, max_pixels=caps.max_pixels)
 
 
 def hash_of(payload: bytes, caps: IntakeCaps) -> int:
@@ -134,7 +143,8 @@ def _opaque(image: Image.Image) -> Image.Image:
         page = Image.new("RGBA", painted.size, "white")
         page.alpha_composite(painted)
         return page.convert("RGB")
-    if image.mode in ("L", "RGB"):
+    # A profile of CMYK says what those four are as RGB, which no formula knows.
+    if image.mode in ("L", "RGB", "CMYK"):
         image.load()
         return image
     return image.convert("L" if image.mode == "1" else "RGB")

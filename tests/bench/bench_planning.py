@@ -61,7 +61,7 @@ def main() -> None:
     routes = dict.fromkeys(CELLS, (Offer("rendered"),))
     opened = open_plan(plan, routes)
     first = next(event.lease for event in consequences(opened, OPENING) if isinstance(event, GenerationRequested))
-    review = Reviewed(first.lease_id, first.num_wanted // 2, 0, 0, Cause("1" * 64, 1))
+    review = Reviewed(first.lease_id, first.num_candidates, first.num_wanted // 2, 0, 0, Cause("1" * 64, 1))
     stored = to_json(opened)
 
     lines = {

@@ -112,6 +112,19 @@ async def test_colour_profiles_do_not_come_through(web: Web) -> None:
         assert b"iCCP" not in (await web.download(payload)).image
 
 
+async def test_of_a_phones_photo_the_first_picture_is_kept(web: Web) -> None:
+    archive = b"PK\x03\x04 an archive"
+    other = encoded(picture(), "JPEG")
+    original = encoded(picture(), "JPEG", quality=95)
+    both = encoded(picture(), "MPO", quality=95, save_all=True, append_images=[picture(seed=2)])
+    download = await web.download(both + archive)
+    assert download.image == (await web.download(original)).image
+    for payload in (original + other, original + archive):
+        assert await web.reason_for(payload) is RefusalReason.UNDECODABLE
+    too_long = DownloadLimits(fetch=FetchLimits(max_bytes=len(both) - 1, timeout_s=10))
+    assert await web.reason_for(both, too_long) is RefusalReason.TOO_LARGE
+
+
 async def test_transparent_pictures_stand_on_white(web: Web) -> None:
     image = Image.new("RGBA", (300, 300), (0, 0, 0, 0))
     ImageDraw.Draw(image).rectangle((100, 100, 200, 200), fill=(200, 0, 0, 255))

@@ -2,19 +2,21 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.planner.codec import from_json, to_json
 from services.planner.consequences import unsaid
 from services.planner.ledger import OPENING, PlanLedger, as_answered, is_as_issued
 from services.planner.mixture import check_planning
 from services.planner.plan_steps import apply_review, catch_up, open_plan
 from services.planner.routing import Offer, Routes, route, shares_of
 from services.planner.yields import MOST, cost_factors
-from shared.domain import GeneratorIdentity, GeneratorRegistration, KindShare, LeaseTask
+from shared.domain import GeneratorIdentity, GeneratorRegistration, KindShare, Lease, LeaseTask
 from shared.errors import Rejected
 from shared.events import GenerationRequested
 from shared.run_spec import PlanningSpec
@@ -108,6 +110,46 @@ def test_share_of_a_kind_that_vanished_goes_to_the_others() -> None:
         plan = apply_review(plan, review(lease, 1.0), everywhere(RENDERED))
         lease = next(iter(leases(plan, lease.lease_id)), None)
     assert asked(plan) == {"rendered": 40}
+
+
+def answered(plan: PlanLedger, offered: Routes, made: Callable[[Lease], int]) -> PlanLedger:
+    """Every lease of the only cell reviewed, all that was made accepted."""
+    plan = open_plan(plan, offered)
+    lease = leases(plan, OPENING)[0]
+    while lease is not None:
+        num = made(lease)
+        plan = apply_review(plan, review(lease, num_made=num, num_accepted=num), offered)
+        plan = from_json(PlanLedger, to_json(plan))
+        lease = next(iter(leases(plan, lease.lease_id)), None)
+    return plan
+
+
+def test_kind_that_has_nothing_left_leaves_its_share_to_the_others() -> None:
+    plan = replace(plan_for([200], max_candidates=230, acceptance=1.0, lease_size=10), kind_shares=(KindShare("agentic", 0.5),))
+    num_before = 0
+
+    def spent(lease: Lease) -> int:
+        nonlocal num_before
+        num_before += lease.kind == "agentic"
+        return lease.num_candidates if lease.kind == "rendered" or num_before <= 3 else 0
+
+    ended = answered(plan, everywhere(RENDERED, AGENTIC), spent)
+    assert ended.cells[0].deficit == 0, "the others fill the cell"
+    assert sum(entry.num_made == 0 for entry in ended.cells[0].leases) == 2, "two empty answers say that nothing is left"
+
+
+def test_kind_that_fails_now_and_then_keeps_its_share() -> None:
+    plan = replace(plan_for([200], max_candidates=600, acceptance=1.0, lease_size=10), kind_shares=(KindShare("agentic", 0.5),))
+    ended = answered(
+        plan, everywhere(RENDERED, AGENTIC), lambda lease: 0 if lease.kind == "agentic" and lease.ordinal % 4 == 0 else lease.num_candidates
+    )
+    counts = asked(ended)
+    assert counts["agentic"] == pytest.approx(counts["rendered"], abs=12)
+
+
+def test_only_kind_of_a_cell_is_asked_to_the_end_of_the_budget() -> None:
+    ended = answered(plan_for([40], max_candidates=90), everywhere(AGENTIC), lambda _: 0)
+    assert asked(ended) == {"agentic": 90}
 
 
 @given(st.floats(0, 1), st.integers(1, 30), st.integers(0, 2**32))

@@ -44,7 +44,12 @@ def review(lease: Lease, acceptance: float = 0.7, **counts: int) -> Reviewed:
     rng = random.Random(lease.seed)
     accepted = min(lease.num_wanted, sum(rng.random() < acceptance for _ in range(lease.num_candidates)))
     return Reviewed(
-        lease.lease_id, counts.get("num_accepted", accepted), counts.get("easy", 0), counts.get("hard", 0), Cause(lease.lease_id, 1)
+        lease.lease_id,
+        counts.get("num_made", lease.num_candidates),
+        counts.get("num_accepted", accepted),
+        counts.get("easy", 0),
+        counts.get("hard", 0),
+        Cause(lease.lease_id, 1),
     )
 
 

@@ -83,7 +83,7 @@ def test_what_a_mixture_bought_is_remembered() -> None:
     plan = open_plan(plan_of(ledger, ledger.last.planned, SPEC, start_difficulty=0.3, top_difficulty=0.9), routes(rendered=CELLS))
     for event in consequences(plan, OPENING):
         assert isinstance(event, GenerationRequested)
-        plan = apply_review(plan, Reviewed(event.lease.lease_id, 5, 0, 0, Cause("r", 1)), {})
+        plan = apply_review(plan, Reviewed(event.lease.lease_id, 5, 5, 0, 0, Cause("r", 1)), {})
     ledger = after(ledger, report(1, p_value=0.001), trained_on=plan)
     assert [(outcome.cell, outcome.num_accepted, outcome.gain) for outcome in ledger.history] == [(WEAK, 5, 0.1), (STRONG, 5, 0.1)]
     assert ledger.history[0].standard_error == pytest.approx(0.2 / 1.96, rel=1e-3)

@@ -53,6 +53,33 @@ def test_what_is_no_whole_still_image_is_refused_with_a_reason(name: str) -> Non
     assert caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf" + bytes(50), "HEIC"),
+        (encoded(photo(4), "AVIF"), "AVIF"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif" + bytes(50), "AVIF"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + b"heic", "a video"),
+        (b"\0\0\0\x0cftypqt  ", "a video"),
+        (b"\xff\x0a" + bytes(50), "JPEG XL"),
+        (encoded(photo(4), "JPEG2000"), "JPEG 2000"),
+        (encoded(photo(4), "GIF", save_all=True, append_images=[photo(5)]), "GIF"),
+        (encoded(photo(4), "TIFF"), "TIFF"),
+        (b"\0\0\0\x18fty", "of unknown format"),
+    ],
+)
+def test_a_refusal_names_the_format(payload: bytes, name: str) -> None:
+    with pytest.raises(ImageRefused, match=f"^{name}: images must be PNG, JPEG or WEBP$"):
+        take_in(payload, CAPS)
+
+
+def test_a_refusal_says_that_an_image_moves() -> None:
+    for form in ("PNG", "WEBP"):
+        with pytest.raises(ImageRefused, match=f"^the {form} is animated$"):
+            take_in(encoded(photo(4), form, save_all=True, append_images=[photo(5)]), CAPS)
+
+
 def test_no_pixel_of_a_bomb_is_unpacked() -> None:
     payload = png_bomb(50_000)
     tracemalloc.start()

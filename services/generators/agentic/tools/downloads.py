@@ -8,11 +8,12 @@ from datetime import datetime
 from services.generators.agentic.tools.domains import registrable_domain
 from services.generators.agentic.tools.fetching import Fetcher, FetchLimits
 from services.generators.agentic.tools.quality_floor import QualityFloor, check_quality
-from services.generators.agentic.tools.rasters import read_raster, write_png
+from services.generators.agentic.tools.rasters import write_png
 from services.generators.agentic.tools.refusals import RefusalReason, Refused
 from services.generators.agentic.tools.web_search import WebImage
 from shared.domain import RejectionReason
 from shared.images.decoding import ImageRefused
+from shared.images.intake import IntakeCaps, unpack_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class DownloadLimits:
     max_pixels: int = 40_000_000
     """As it comes; checked before any pixel is unpacked."""
     max_side_px: int = 1536
-    """Larger images are made smaller, see `read_raster`."""
+    """Larger images are scaled down to it."""
     floor: QualityFloor = field(default_factory=QualityFloor)
 
 
@@ -32,7 +33,7 @@ class Download:
     """An image of the web with where it comes from."""
 
     image: bytes
-    """PNG: upright, without EXIF or anything else but the picture."""
+    """PNG: upright, in sRGB, without EXIF or anything else but the picture."""
     sha256: str
     """Hex, of `image`."""
     width_px: int
@@ -81,8 +82,9 @@ async def fetch_image(fetcher: Fetcher, found: WebImage, *, retrieved_at: dateti
 
 
 def _re_encoded(payload: bytes, limits: DownloadLimits) -> tuple[bytes, int, int]:
+    caps = IntakeCaps(max_bytes=limits.fetch.max_bytes, max_pixels=limits.max_pixels, max_side_px=limits.max_side_px)
     try:
-        raster = read_raster(payload, max_bytes=limits.fetch.max_bytes, max_pixels=limits.max_pixels, max_side_px=limits.max_side_px)
+        raster = unpack_pixels(payload, caps).convert("RGB")
     except ImageRefused as error:
         reason = RefusalReason.TOO_LARGE if error.reason is RejectionReason.IMAGE_TOO_LARGE else RefusalReason.UNDECODABLE
         raise Refused(reason, error.detail) from error

@@ -14,29 +14,18 @@ _BACKDROP = (255, 255, 255)
 _COMPRESS_LEVEL = 4
 
 
-def read_raster(payload: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS, max_side_px: int | None = None) -> Image.Image:
+def read_raster(payload: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The pixels of an image as people see it: turned as its EXIF says, and on white where it is transparent.
 
     Args:
         payload: the bytes, from anybody.
         max_bytes: cap on them.
         max_pixels: cap on width × height as they come.
-        max_side_px: larger images are made smaller until their longer side has so many pixels; none where None.
 
     Raises:
         ImageRefused: no whole, still PNG, JPEG or WEBP within the caps.
     """
-
-    def unpack(image: Image.Image) -> Image.Image:
-        if max_side_px is not None:
-            # A JPEG is then unpacked at a half, a quarter or an eighth, never smaller than asked for.
-            image.draft("RGB", (max_side_px, max_side_px))
-        raster = _upright(image)
-        if max_side_px is not None:
-            raster.thumbnail((max_side_px, max_side_px), Image.Resampling.LANCZOS)
-        return raster
-
-    return unpack_image(payload, unpack, max_bytes=max_bytes, max_pixels=max_pixels)
+    return unpack_image(payload, _upright, max_bytes=max_bytes, max_pixels=max_pixels)
 
 
 def write_png(image: Image.Image) -> bytes:
