@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from shared.errors import Rejected
 
 PREFIX = "benchmarks/"
+MAX_IMAGE_PIXELS = 64_000_000
+"""Of an item's image. More than of a probe's: no model is asked about it."""
 
 ITEMS = pa.schema(
     [

@@ -1,6 +1,12 @@
-"""Reads a benchmark's file, Parquet or JSONL, row by row: what nothing may be trained on."""
+"""Reads a benchmark's file, Parquet or JSONL, row by row: what nothing may be trained on.
 
-from collections.abc import Iterator
+Benchmarks come in many shapes. A picture that is overlooked would be trained on, so of Parquet every column counts that holds pictures by
+its type, whatever its name.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from services.cli.images import image_fault
 from services.cli.row_files import Faults, image_bytes, jsonl_rows
-from shared.benchmarks import BenchmarkItem
+from shared.benchmarks import MAX_IMAGE_PIXELS, BenchmarkItem
 from shared.errors import Rejected
 
-_ALIASES = {"image": ("images",), "question": ("problem",), "choices": ("options",), "answer": ("label",), "item_id": ("id", "index")}
+_ALIASES = {
+    "question": ("problem", "query"),
+    "choices": ("options",),
+    "answer": ("label", "answers", "gt_answer"),
+    "item_id": ("id", "index", "question_id", "pid"),
+}
+_TEXTS = (*_ALIASES, *(alias for aliases in _ALIASES.values() for alias in aliases))
+_PICTURE = re.compile(r"(?:decoded_)?images?(?:_\d+)?")
 
 
 class BenchmarkRow(BaseModel):
@@ -21,8 +34,8 @@ class BenchmarkRow(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    image: Any = None
-    """As in a probe file, or a list of such: each image is an item of its own."""
+    image: list[Any] | None = None
+    """Each as in a probe file, and an item of its own."""
     question: Annotated[str, Field(max_length=100_000)] = ""
     choices: tuple[str, ...] = ()
     answer: str = ""
@@ -42,7 +55,7 @@ class BenchmarkRow(BaseModel):
     @field_validator("choices", mode="before")
     @classmethod
     def _as_texts(cls, value: Any) -> Any:
-        listed = list(value.values()) if isinstance(value, dict) else value
+        listed = list(value.values()) if isinstance(value, dict) else _listed(value) if isinstance(value, str) else value
         return [str(each) for each in listed if each is not None] if isinstance(listed, list | tuple) else listed
 
 
@@ -62,7 +75,7 @@ class BenchmarkFile:
             raise Rejected(f"{path} must end in .parquet or .jsonl")
         self._path = path
         self._faults = Faults(path)
-        self._rows = _parquet_rows(path) if suffix == ".parquet" else jsonl_rows(path)
+        self._rows = _parquet_rows(path) if suffix == ".parquet" else _json_rows(path)
 
     def __iter__(self) -> Iterator[BenchmarkItem]:
         for number, fields in self._rows:
@@ -83,12 +96,12 @@ class BenchmarkFile:
             for problem in error.errors(include_url=False, include_input=False):
                 self._faults.add(number, ".".join(str(part) for part in problem["loc"]), problem["msg"])
             return
-        images = [each for each in (row.image if isinstance(row.image, list) else [row.image]) if each is not None]
+        images = row.image or []
         if not images and not row.question.strip():
             self._faults.add(number, "image", "neither an image nor a question stands in the row")
         for place, named in enumerate(images or [b""]):
             image = image_bytes(named, self._path.parent) if images else b""
-            fault = image if isinstance(image, str) else image_fault(image) if images else None
+            fault = image if isinstance(image, str) else image_fault(image, MAX_IMAGE_PIXELS) if images else None
             if isinstance(image, str) or fault is not None:
                 self._faults.add(number, "image", str(fault))
                 continue
@@ -98,11 +111,38 @@ class BenchmarkFile:
 
 def _named(fields: dict[str, Any]) -> dict[str, Any]:
     """A row's values under the names of `BenchmarkRow`."""
-    named = dict(fields)
-    for name, aliases in _ALIASES.items():
-        if named.get(name) is None:
-            named[name] = next((fields[alias] for alias in aliases if fields.get(alias) is not None), None)
+    named = {
+        name: next((fields[key] for key in (name, *aliases) if fields.get(key) is not None), None) for name, aliases in _ALIASES.items()
+    }
+    named["image"] = [each for name, value in fields.items() if name not in _TEXTS for each in _pictures(value)]
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _pictures(value: Any) -> list[Any]:
+    """The images of one column; a place without one holds null, also in its parts."""
+    listed = value if isinstance(value, list) else [value]
+    return [each for each in listed if each is not None and each != {"bytes": None, "path": None}]
+
+
+def _listed(text: str) -> list[Any] | str:
+    """A list that was written down as Python writes it, as MMMU does; any other text as it is."""
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return value if isinstance(value, list) else text
+
+
+def _picture_columns(names: Sequence[str]) -> list[str]:
+    """Columns that are named as pictures are; decoded ones stand for paths to files that are elsewhere."""
+    found = [name for name in names if _PICTURE.fullmatch(name)]
+    return [name for name in found if f"decoded_{name}" not in found]
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, fields in jsonl_rows(path):
+        wanted = {*_TEXTS, *_picture_columns([name for name, value in fields.items() if value is not None])}
+        yield number, {name: value for name, value in fields.items() if name in wanted}
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -110,11 +150,20 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         table = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise Rejected(f"{path} is not a Parquet file: {error}") from error
-    names = table.schema_arrow.names
-    wanted = [name for name in names if name in {*_ALIASES, *(alias for aliases in _ALIASES.values() for alias in aliases)}]
-    if not {"image", "images", "question", "problem"} & set(wanted):
-        raise Rejected(f"{path} has neither a column 'image' nor a column 'question'; it has {names}")
-    return _table_rows(table, wanted, path)
+    schema = table.schema_arrow
+    pictures = [field.name for field in schema if _holds_pictures(field.type)] or _picture_columns(schema.names)
+    if not pictures and not {"question", *_ALIASES["question"]} & set(schema.names):
+        raise Rejected(f"{path} has neither a column 'image' nor a column 'question'; it has {schema.names}")
+    return _table_rows(table, [name for name in schema.names if name in _TEXTS or name in pictures], path)
+
+
+def _holds_pictures(kind: pa.DataType) -> bool:
+    """Bytes, or bytes with a path, or a list of these."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _holds_pictures(kind.value_type)
+    if pa.types.is_struct(kind):
+        return {field.name for field in kind} == {"bytes", "path"}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _table_rows(table: pq.ParquetFile, wanted: list[str], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -11,23 +11,21 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from shared.benchmarks import MAX_IMAGE_PIXELS
 from shared.images.decoding import DecodedImage, ImageRefused, decode_image
 
-MAX_BYTES = 64_000_000
-MAX_PIXELS = 64_000_000
-"""They may be larger than candidates."""
-
+_MAX_BYTES = 64_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def read_own_image(payload: bytes) -> DecodedImage | None:
     """The picture, of several the first; None where there is none."""
     try:
-        return decode_image(payload, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        return decode_image(payload, max_bytes=_MAX_BYTES, max_pixels=MAX_IMAGE_PIXELS)
     except ImageRefused:
         plain = _plain(payload)
     try:
-        return decode_image(plain, max_bytes=4 * MAX_BYTES, max_pixels=MAX_PIXELS) if plain else None
+        return decode_image(plain, max_bytes=4 * _MAX_BYTES, max_pixels=MAX_IMAGE_PIXELS) if plain else None
     except ImageRefused:
         return None
 
@@ -39,7 +37,7 @@ def _plain(payload: bytes) -> bytes | None:
             # The cap below is stricter.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(payload), formats=_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
+                if image.width * image.height > MAX_IMAGE_PIXELS:
                     return None
                 _eight_bits(image).save(sink := io.BytesIO(), "PNG", compress_level=1)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from services.cli.benchmark_file import BenchmarkFile
 from services.cli.benchmark_registry import add_benchmark, benchmarks, remove_benchmark
+from services.quality.own_images import read_own_image
 from shared.artifacts import Artifacts
 from shared.benchmarks import BenchmarkItem, read_items
 from shared.errors import NotFound, Rejected
@@ -71,6 +72,50 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
     assert read(tmp_path / "b.parquet") == [BenchmarkItem(str(number), png(number), f"{number}?", (), "") for number in range(5)]
 
 
+def test_large_pictures_are_taken_up_to_what_quality_reads(tmp_path: Path) -> None:
+    for side, is_taken in ((8000, True), (8001, False)):
+        Image.new("1", (side, 8000)).save(tmp_path / "large.png")
+        file = BenchmarkFile(write(tmp_path / "b.jsonl", [{"image": "large.png"}]))
+        items = list(file)
+        assert [read_own_image(item.image) is not None for item in items] == [True] * is_taken
+        if not is_taken:
+            with pytest.raises(Rejected, match="more than the cap of 64,000,000 pixels"):
+                file.check()
+
+
+def test_pictures_of_every_column_that_holds_some_are_read(tmp_path: Path) -> None:
+    def held(number: int | None) -> dict[str, Any]:
+        return {"bytes": None if number is None else png(number), "path": None}
+
+    rows = [
+        {
+            "id": "a",
+            "question": "<image 1> or <image 2>?",
+            "options": "['one', 'two']",
+            "image_1": held(1),
+            "image_2": held(2),
+            "answer": "A",
+        },
+        {"id": "b", "question": "Neither?", "options": "[]", "image_1": held(None), "image_2": None, "answer": "B"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "several.parquet")
+    assert read(tmp_path / "several.parquet") == [
+        BenchmarkItem("a (1)", png(1), "<image 1> or <image 2>?", ("one", "two"), "A"),
+        BenchmarkItem("a (2)", png(2), "<image 1> or <image 2>?", ("one", "two"), "A"),
+        BenchmarkItem("b", b"", "Neither?", (), "B"),
+    ]
+    decoded = [{"pid": "7", "image": "images/7.jpg", "decoded_image": held(7), "query": "How many?", "answers": ["3", "three"]}]
+    pq.write_table(pa.Table.from_pylist(decoded), tmp_path / "decoded.parquet")
+    assert read(tmp_path / "decoded.parquet") == [BenchmarkItem("7", png(7), "How many?", (), "3")]
+    other = [{"picture": png(5), "question": "?"}]
+    pq.write_table(pa.Table.from_pylist(other), tmp_path / "other.parquet")
+    assert read(tmp_path / "other.parquet") == [BenchmarkItem("1", png(5), "?", (), "")]
+    url = "data:image/png;base64," + base64.b64encode(png(9)).decode()
+    assert read(write(tmp_path / "several.jsonl", [{"question": "?", "image": "x.png", "decoded_image": url, "image_2": None}])) == [
+        BenchmarkItem("1", png(9), "?", (), "")
+    ]
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -79,6 +124,7 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
         ([{"image": "https://pictures.test/a.png"}], "nothing is downloaded"),
         ([{"image": "data:image/png;base64,aGFsbG8="}], "does not decode"),
         ([{"question": {"text": "?"}}], "row 1, column 'question'"),
+        ([{"question": "?", "options": "one, two"}], "row 1, column 'choices'"),
         ([], "holds no item"),
     ],
 )
