@@ -10,6 +10,7 @@ from shared.llm import models_file
 from shared.llm.breaker import Breaker
 from shared.llm.concurrency import AdaptiveLimit, Gate
 from shared.llm.failures import Failure, Place
+from shared.llm.knocking import knock
 from shared.llm.timing import Timing
 from shared.llm.tuning import Tuning
 from shared.telemetry import log
@@ -27,6 +28,9 @@ class EndpointLink:
         self._timing = timing
         self._key = models_file.read_api_key(path, name, config)
         self._is_key_refused = False
+        self._is_known_to_answer = False
+        self._failed_with = ""
+        self._unanswered = ""
         self._gate = Gate(AdaptiveLimit(tuning.first_in_flight, config.max_in_flight))
         self._breaker = Breaker(
             num_failures=tuning.num_failures_to_open, cool_down_s=tuning.cool_down_s, max_cool_down_s=tuning.max_cool_down_s
@@ -53,6 +57,21 @@ class EndpointLink:
     def is_open(self) -> bool:
         """Whether it is left alone for now."""
         return self._breaker.is_open(self._timing.now())
+
+    @property
+    def away(self) -> str:
+        """Why nothing should be asked of it, in words; empty where nothing is known against it."""
+        return self._failed_with if self.is_open else self._unanswered
+
+    async def knock(self) -> None:
+        """Finds out whether somebody is there, unless that is known; once it was left alone for long enough."""
+        if self._is_known_to_answer or self.is_open:
+            return
+        if self._is_key_refused:
+            self._reload_key()
+        fault = await knock(self._http, self.config.url, self._key, is_key_doubted=self._is_key_refused)
+        self._is_known_to_answer = not fault
+        self._unanswered = f"the endpoint {self._name!r} at {self.config.url} {fault}" if fault else ""
 
     @property
     def max_in_flight(self) -> int:
@@ -90,6 +109,8 @@ class EndpointLink:
         """The request was answered, be it with a refusal of what was asked."""
         self._gate.limit.succeeded()
         self._is_key_refused = False
+        self._is_known_to_answer = True
+        self._unanswered = ""
         if self._breaker.succeeded():
             log.info("endpoint answers again", endpoint=self._name)
         self._gate.leave()
@@ -106,6 +127,8 @@ class EndpointLink:
             # It is there, and says what it wants.
             self._breaker.succeeded()
         elif self._breaker.failed(now, is_final=failure.is_key_refused):
+            self._is_known_to_answer = False
+            self._failed_with = failure.text
             log.warning("endpoint is left alone", endpoint=self._name, for_s=round(self._breaker.wait_s(now), 1), reason=failure.text)
         self._gate.leave()
 

@@ -49,9 +49,13 @@ class OpenAiModels:
         return await image_edits.edit_image(self._replies, image, prompt, run_id, seed)
 
     @property
-    def is_available(self) -> bool:
+    def away(self) -> str:
         """See `LanguageModels`."""
-        return self._replies.is_available
+        return self._replies.away
+
+    async def knock(self) -> None:
+        """See `LanguageModels`."""
+        await self._replies.knock()
 
 
 @asynccontextmanager

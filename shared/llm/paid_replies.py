@@ -1,5 +1,6 @@
 """Where a reply comes from: an equal call under way, the store, or an endpoint; only the last one is paid for."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -62,14 +63,19 @@ class PaidReplies:
         self._links = links
         self._spending = spending
         self._cache = cache
+        names = {choice.endpoint_name for choices in config.roles.values() for choice in choices}
+        self._needed = [link for name, link in links.items() if name in names]
         self._exchanges = {name: Exchange(link, tuning, timing) for name, link in links.items()}
         self._flights: Flights[tuple[Kept, Amount | None]] = Flights()
 
     @property
-    def is_available(self) -> bool:
-        """False while an endpoint that a role needs is left alone."""
-        needed = {choice.endpoint_name for choices in self.config.roles.values() for choice in choices}
-        return not any(self._links[name].is_open for name in needed)
+    def away(self) -> str:
+        """See `LanguageModels`."""
+        return next((link.away for link in self._needed if link.away), "")
+
+    async def knock(self) -> None:
+        """See `LanguageModels`."""
+        await asyncio.gather(*(link.knock() for link in self._needed))
 
     def choice(self, role: Role, model: str | None = None) -> ModelChoice:
         """The model of a role; of several the first, unless one is named.

@@ -124,5 +124,8 @@ class LanguageModels(Protocol):
         """
 
     @property
-    def is_available(self) -> bool:
-        """False while an endpoint that a role needs is known to be away; true again when it is time to try it."""
+    def away(self) -> str:
+        """Why an endpoint that a role needs is known to be away, in words; empty where none is, or when it is time to try it."""
+
+    async def knock(self) -> None:
+        """Finds out whether endpoints that were never asked, or were away, can be reached; calls no model and costs nothing."""

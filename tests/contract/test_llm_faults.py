@@ -79,7 +79,7 @@ async def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
         with pytest.raises(Retryable, match=r"can't be reached \(ConnectError\): see whether it runs"):
             await opened.ask()
         assert (await opened.spent()).num_calls == 0
-        assert not opened.models.is_available
+        assert opened.models.away
 
 
 @pytest.mark.parametrize("fault", [Fault.hang(), Fault.drip(GOOD, interval_s=0.05)])
@@ -147,7 +147,7 @@ async def test_what_never_succeeds_is_rejected_at_once_and_not_paid(tmp_path: Pa
             await opened.ask()
         assert len(llm.requests) == 1
         assert (await opened.spent()).num_calls == 0
-        assert opened.models.is_available
+        assert not opened.models.away
 
 
 async def test_a_refused_key_is_told_spares_the_endpoint_and_is_read_anew(tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ async def test_a_refused_key_is_told_spares_the_endpoint_and_is_read_anew(tmp_pa
             with pytest.raises(Retryable, match=r"refuses the key \(401.*models\.toml: \[endpoints\.test\] api_key_file: put a valid key"):
                 await opened.ask()
             assert len(llm.bodies) == 1
-            assert not opened.models.is_available
+            assert opened.models.away
             key_file.write_text("new")
-            await ended(lambda: opened.models.is_available)
+            await ended(lambda: not opened.models.away)
             assert (await opened.ask()).value == Count(number=4)
 
 
@@ -183,20 +183,20 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_and_tried_again_by_o
     with ScriptedLlm(lambda request: Fault.failed(500) if is_down else GOOD) as llm:
         async with desk(tmp_path, llm.url, tuning=tuning) as opened:
             for seed in range(tuning.num_failures_to_open):
-                assert opened.models.is_available
+                assert not opened.models.away
                 with pytest.raises(Retryable, match="answers 500"):
                     await opened.ask(seed)
-            assert not opened.models.is_available
+            assert opened.models.away
             num_asked = len(llm.requests)
             with pytest.raises(Retryable, match="kept failing and is left alone; tried again in"):
                 await opened.ask()
             assert len(llm.requests) == num_asked
-            await ended(lambda: opened.models.is_available)
+            await ended(lambda: not opened.models.away)
             outcomes = await asyncio.gather(*(opened.ask(seed) for seed in range(20)), return_exceptions=True)
             assert all(isinstance(outcome, Retryable) for outcome in outcomes)
             assert len(llm.requests) == num_asked + 1, "one tries for all"
             is_down = False
-            await ended(lambda: opened.models.is_available)
+            await ended(lambda: not opened.models.away)
             assert (await opened.ask()).value == Count(number=4)
             outcomes = await asyncio.gather(*(opened.ask(seed) for seed in range(20)))
             assert len(outcomes) == 20
@@ -207,7 +207,7 @@ async def test_refusals_do_not_make_an_endpoint_count_as_away(tmp_path: Path) ->
         for seed in range(10):
             with pytest.raises(Rejected):
                 await opened.ask(seed)
-        assert opened.models.is_available
+        assert not opened.models.away
 
 
 class Crowded:

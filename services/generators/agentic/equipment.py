@@ -29,8 +29,8 @@ class Equipment:
 
     def lacks(self) -> str:
         """What is missing at the moment, in words; empty where nothing."""
-        if not self.models.is_available:
-            return "an endpoint of the language models does not answer: out of the spiral until it does"
+        if away := self.models.away:
+            return f"a language model does not answer, out of the spiral until it does: {away}"
         if not len(self.pool) and self.web is None:
             return "no images: the pool is empty and there is no web search; use `spiral pool add`, or set SPIRAL_SEARCH_KIND"
         return ""
@@ -55,6 +55,7 @@ async def open_equipment(ports: Ports, settings: AgenticSettings, stack: AsyncEx
         return preview if run_id == PREVIEW_RUN else (await ports.runs.get(run_id)).spending
 
     models = await stack.enter_async_context(open_models(config, bucket=ports.bucket, artifacts=ports.artifacts, limits=limits))
+    await models.knock()
     return Equipment(
         models=models,
         pool=await Pool.open(ports.artifacts),

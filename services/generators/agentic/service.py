@@ -76,9 +76,18 @@ async def build(ports: Ports, settings: AgenticSettings) -> AsyncIterator[Servic
             is_idle=isinstance(equipment, str),
             background=(
                 lambda: attendance.beat(ports.grpc_address),
+                lambda: _watch_models(equipment, settings.announce_every_s),
                 lambda: _watch_pool(equipment, attendance, settings.pool_refresh_s),
             ),
         )
+
+
+async def _watch_models(equipment: Equipment | str, every_s: float) -> None:
+    """Sees until cancelled whether endpoints that were away are there again, without a lease that has to try."""
+    while True:
+        await asyncio.sleep(every_s)
+        if not isinstance(equipment, str):
+            await equipment.models.knock()
 
 
 async def _watch_pool(equipment: Equipment | str, attendance: Attendance, every_s: float) -> None:
