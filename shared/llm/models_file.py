@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from shared.errors import BadConfiguration
 from shared.llm.roles import CHATTING, Role
@@ -49,7 +50,9 @@ class Endpoint(BaseModel):
     @classmethod
     def _is_base(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        is_plain = not (parts.username or parts.query or parts.fragment)
+        # A port that is none raises here.
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain or parts.port == 0:
             raise ValueError("must look like https://host/v1, without a user, a password or a query: the key belongs into api_key_file")
         return value.rstrip("/")
 
@@ -152,7 +155,7 @@ def read_models_file(path: Path) -> ModelsConfig:
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
-        lines = [f"  {_place(problem['loc'])}: {problem['msg']}" for problem in error.errors(include_url=False, include_input=False)]
+        lines = [f"  {_place(problem['loc'])}: {_fault(problem)}" for problem in error.errors(include_url=False, include_input=False)]
         raise BadConfiguration("\n".join([f"{path} is no models file:", *lines])) from None
     endpoints = {
         name: endpoint.model_copy(update={"api_key_file": path.parent / endpoint.api_key_file}) if endpoint.api_key_file else endpoint
@@ -190,6 +193,14 @@ def _place(location: tuple[int | str, ...]) -> str:
     """A problem's place in the words of the file: table, then key."""
     *table, key = (str(part) for part in location)
     return f"[{'.'.join(table)}] {key}" if table else f"[{key}]"
+
+
+def _fault(problem: ErrorDetails) -> str:
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"]
+    tables: dict[int | str, type[BaseModel]] = {"endpoints": Endpoint, "models": Model, "roles": _Roles}
+    known = tables[problem["loc"][0]] if len(problem["loc"]) > 1 else _File
+    return f"there is no such key; there are {', '.join(known.model_fields)}"
 
 
 def _check_references(path: Path, file: _File) -> None:
