@@ -222,6 +222,28 @@ async def test_while_the_endpoint_is_away_it_leaves_the_registry_and_the_lease_w
     assert await list_dead(bus) == []
 
 
+async def test_a_model_that_nobody_serves_is_told_and_burns_no_further_money(bus: Bus, settings: RoomSettings, tmp_path: Path) -> None:
+    await BusRuns(bus).create(run_spec("r1"))
+
+    def script(request: ChatRequest) -> str | Fault:
+        return Fault.failed(404) if request.model == "solver" else Sighted()(request)
+
+    async with fill(settings, tmp_path, PICTURES), scripted(tmp_path, script) as (llm, models), room(settings, models_file=models):
+        await eventually(lambda: living(bus))
+        await request(bus, lease())
+        (event,) = await generated(bus, 2)
+
+        async def is_gone() -> bool:
+            return not await living(bus) and "solve: the endpoint 'test'" in await activity(bus)
+
+        await eventually(is_gone)
+        assert "does not know the model 'solver'" in await activity(bus)
+        num_asked = len(llm.requests)
+        await request(bus, lease("l2"))
+        await asyncio.sleep(0.5)
+        assert (event.num_candidates, len(llm.requests)) == (0, num_asked), "the next lease waits, and is not paid for"
+
+
 async def test_a_spent_budget_answers_leases_with_what_there_is_and_says_so(bus: Bus, settings: RoomSettings, tmp_path: Path) -> None:
     await BusRuns(bus).create(replace(run_spec("r1"), spending=SpendingSpec(max_calls=12)))
     async with fill(settings, tmp_path, PICTURES), scripted(tmp_path) as (llm, models), room(settings, models_file=models):

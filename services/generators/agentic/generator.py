@@ -8,6 +8,7 @@ from services.generators.agentic.assignment import assignments_of
 from services.generators.agentic.crafting import Batch, Failure
 from services.generators.agentic.equipment import Equipment
 from services.generators.agentic.provenance import KIND
+from services.generators.agentic.recess import OPERATORS_REASONS, Recess
 from services.generators.agentic.request import check_request
 from services.generators.agentic.unit_cost import UnitCost
 from services.generators.agentic.workshop import craft_list, rules_of
@@ -58,6 +59,7 @@ class AgenticGenerator:
         self._max_lease_size = max_lease_size
         self._unit_cost = unit_cost
         self._measured = measured
+        self._recess = Recess()
         self._spent_runs: dict[str, str] = {}
         self._paid: dict[str, list[Spend]] = {}
         """What attempts paid that ended with the lease handed back, by lease."""
@@ -90,14 +92,15 @@ class AgenticGenerator:
         return await standing_announcements(self._artifacts, spec, KIND)
 
     @property
-    def _lacking(self) -> str:
-        return self._equipment if isinstance(self._equipment, str) else self._equipment.lacks()
+    def lacking(self) -> str:
+        """Why it takes no leases at the moment, in words; empty where it does."""
+        return self._equipment if isinstance(self._equipment, str) else self._equipment.lacks() or self._recess.reason
 
     async def _make(self, event: GenerationRequested, spec: RunSpec, cause: Cause) -> ArtifactRef:
         lease, equipment, artifacts = event.lease, self._equipment, self._artifacts
         check_request(lease.num_candidates, lease.difficulty, lease.image_size_px)
-        if isinstance(equipment, str) or self._lacking:
-            raise Retryable(self._lacking)
+        if isinstance(equipment, str) or self.lacking:
+            raise Retryable(self.lacking)
         assignments = assignments_of(event.run_id, event.iteration, lease, at_most=self._max_lease_size)
         started = time.monotonic()
         paid = self._paid.setdefault(lease.lease_id, [])
@@ -130,6 +133,10 @@ class AgenticGenerator:
             seconds=round(seconds, 1),
             cost_usd=round(sum(spend.cost_usd for spend in batch.spent), 6),
         )
+        for failure in batch.failures:
+            if failure.reason in OPERATORS_REASONS:
+                log.warning("refused what agents need", role=failure.role, reason=failure.detail)
+        self._recess.note(batch)
         spent = next((failure.detail for failure in batch.failures if failure.is_budget_spent), "")
         if spent and event.run_id not in self._spent_runs:
             log.warning("the run's budget for language models is spent: its leases are answered with what there is", reason=spent)
@@ -142,7 +149,7 @@ class AgenticGenerator:
         if self.num_open_leases:
             self._activity.report(f"agents at work on {self.num_open_leases} leases", run_id=run_id)
         else:
-            self._activity.report(self._lacking or self._spent_runs.get(run_id, ""))
+            self._activity.report(self.lacking or self._spent_runs.get(run_id, ""))
 
 
 def _told(failure: Failure) -> dict[str, str | int]:

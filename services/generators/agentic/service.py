@@ -43,7 +43,7 @@ async def build(ports: Ports, settings: AgenticSettings) -> AsyncIterator[Servic
             ports.generators,
             entry,
             every_s=settings.announce_every_s,
-            lacks=lambda: equipment if isinstance(equipment, str) else equipment.lacks(),
+            lacks=lambda: generator.lacking,
             activity=ports.activity,
         )
 
