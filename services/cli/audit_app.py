@@ -14,7 +14,7 @@ from services.cli.asking import look_up
 from services.cli.audit_drawing import Drawn, dataset_samples, draw_from_datasets
 from services.cli.audit_file import read_verdicts
 from services.cli.audit_quarantine import quarantine_json, read_quarantine, show_quarantine
-from services.cli.audit_screen import Screen
+from services.cli.audit_screen import Screen, keep_image
 from services.cli.audit_views import audit_json, render_audit
 from services.cli.audit_words import AuditBook, read_words, say_again
 from services.cli.console import open_console
@@ -52,7 +52,9 @@ def audit(
     ] = None,
     auditor: Annotated[str, typer.Option(help="Who looks; your user name where left out.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Show what was audited already, too.")] = False,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Save each image as a file there, and say which.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save each image as a file there, and say which; also with --json.")
+    ] = None,
     verdicts: Annotated[
         Path | None, typer.Option(metavar="FILE", help='JSONL instead of the keyboard: {"sample_id": ..., "verdict": "right", "note": ""}.')
     ] = None,
@@ -98,7 +100,7 @@ async def _audit(session: Session, wish: Wish) -> None:
     elif not wish.as_json:
         await _take_from_keyboard(drawn, wish, book)
     if wish.as_json:
-        typer.echo(json.dumps(audit_json(spec, per_cell, drawn, book.last), indent=1, allow_nan=False))
+        typer.echo(json.dumps(audit_json(spec, per_cell, drawn, book.last, _kept_images(drawn, wish)), indent=1, allow_nan=False))
     else:
         console.print()
         console.print(render_audit(spec, drawn, book.last))
@@ -118,6 +120,12 @@ async def _take_from_keyboard(drawn: Sequence[Drawn], wish: Wish, book: AuditBoo
         return
     with open_keyboard(sys.stdin.fileno()) as keyboard:
         await Screen(open_console(), keyboard, wish.folder).audit(waiting, book)
+
+
+def _kept_images(drawn: Sequence[Drawn], wish: Wish) -> dict[str, Path]:
+    if wish.folder is None:
+        return {}
+    return {each.sample.sample_id: keep_image(each.sample.image, each.sample.sample_id, wish.folder) for each in drawn}
 
 
 async def _take_from_file(session: Session, spec: RunSpec, path: Path, book: AuditBook) -> None:

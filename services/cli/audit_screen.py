@@ -103,20 +103,33 @@ def show_image(console: Console, payload: bytes, name: str, folder: Path | None)
         Rejected: it does not decode.
     """
     is_inline = can_show_images(console)
+    columns, rows = console.width, max(8, console.height - TEXT_ROWS)
     try:
         if is_inline:
-            columns, rows = console.width, max(8, console.height - TEXT_ROWS)
             console.print(half_blocks(payload, columns=columns, rows=rows))
-            if folder is None and (share := shown_share(payload, columns=columns, rows=rows)) < 1:
-                console.print(f"shown at {percent(share)} of its width and height: --save DIR keeps it whole", style="dim", highlight=False)
-        if folder is not None:
-            console.print(f"image: {save_image(payload, folder, name[:16])}", markup=False, highlight=False, soft_wrap=True)
+    except Rejected as error:
+        raise Rejected(f"sample {name}: {error}") from error
+    if folder is not None:
+        console.print(f"image: {keep_image(payload, name, folder)}", markup=False, highlight=False, soft_wrap=True)
+    elif is_inline and (share := shown_share(payload, columns=columns, rows=rows)) < 1:
+        console.print(f"shown at {percent(share)} of its width and height: --save DIR keeps it whole", style="dim", highlight=False)
+    elif not is_inline:
+        console.print("the image can't be shown in this terminal: save it by --save DIR", style="yellow", highlight=False)
+
+
+def keep_image(payload: bytes, name: str, folder: Path) -> Path:
+    """Saves the image of a sample or candidate in a folder, and says where.
+
+    Raises:
+        BadConfiguration: it can't be written there.
+        Rejected: it does not decode.
+    """
+    try:
+        return save_image(payload, folder, name[:16])
     except Rejected as error:
         raise Rejected(f"sample {name}: {error}") from error
     except OSError as error:
         raise BadConfiguration(f"images can't be saved in {folder}: {error.strerror}") from error
-    if folder is None and not is_inline:
-        console.print("the image can't be shown in this terminal: save it by --save DIR", style="yellow", highlight=False)
 
 
 def can_show_images(console: Console) -> bool:

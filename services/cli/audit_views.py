@@ -1,6 +1,7 @@
 """The state of a run's audit as JSON and as a table."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,8 +19,13 @@ from shared.run_spec import RunSpec
 SCHEMA = "spiral.audit/1"
 
 
-def audit_json(spec: RunSpec, per_cell: int, drawn: Sequence[Drawn], last: Mapping[str, LabelAudited]) -> dict[str, Any]:
-    """Drawn samples with what was said of them, and the counts of every word on the run's labels, drawn or not."""
+def audit_json(
+    spec: RunSpec, per_cell: int, drawn: Sequence[Drawn], last: Mapping[str, LabelAudited], images: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
+    """Drawn samples with what was said of them, and the counts of every word on the run's labels, drawn or not.
+
+    `images` are the files in which the images of samples stand, by sample id.
+    """
     counts = label_counts(last)
     bound = spec.quality.min_label_precision
     return {
@@ -27,7 +33,7 @@ def audit_json(spec: RunSpec, per_cell: int, drawn: Sequence[Drawn], last: Mappi
         "run_id": spec.run_id,
         "per_cell": per_cell,
         "min_label_precision": bound,
-        "samples": [_sample_json(each, last.get(each.sample.sample_id)) for each in drawn],
+        "samples": [_sample_json(each, last.get(each.sample.sample_id), (images or {}).get(each.sample.sample_id)) for each in drawn],
         "cells": [{"cell": plain(cell), **counts_json(of), "is_held_back": of.is_below(bound)} for cell, of in counts.items()],
         "overall": counts_json(overall(counts.values())),
     }
@@ -61,13 +67,18 @@ def _figures(counts: LabelCounts) -> tuple[str, str, str, str]:
     return (str(counts.num_correct), str(counts.num_wrong), str(counts.num_unsure), precision)
 
 
-def _sample_json(drawn: Drawn, word: LabelAudited | None) -> dict[str, Any]:
+def _sample_json(drawn: Drawn, word: LabelAudited | None, image: Path | None) -> dict[str, Any]:
     sample = drawn.sample
     return {
         "iteration": drawn.iteration,
         "sample_id": sample.sample_id,
         "cell": plain(sample.cell),
         "maker": maker_of(sample),
+        "image": str(image) if image else None,
+        "question": sample.question,
+        "choices": list(sample.choices),
+        "answer": sample.answer,
+        "tolerance": sample.tolerance,
         "verdict": word.verdict.value if word else None,
         "auditor": word.auditor if word else None,
         "note": word.detail if word else None,

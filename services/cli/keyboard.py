@@ -61,7 +61,9 @@ def open_keyboard(descriptor: int) -> Iterator[Keyboard]:
         BadConfiguration: it is no terminal.
     """
     if not os.isatty(descriptor):
-        raise BadConfiguration("the keyboard is no terminal: give what was seen as a file by --verdicts FILE, or look on with --json")
+        raise BadConfiguration(
+            "the keyboard is no terminal: look at what --json --save DIR shows, and say what was seen by --verdicts FILE"
+        )
     keyboard, loop = Keyboard(), asyncio.get_running_loop()
     before = termios.tcgetattr(descriptor)
 

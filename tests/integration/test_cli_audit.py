@@ -183,6 +183,21 @@ async def test_verdicts_come_from_a_file_once_and_a_changed_one_is_a_new_word(se
     assert len(await words(session)) == 4
 
 
+async def test_whoever_has_no_terminal_gets_images_questions_and_labels(session: Session, tmp_path: Path) -> None:
+    code, found, err = await plainly(tmp_path / "state", "--json", "--save", str(tmp_path / "images"))
+    assert code == 0, err
+    by_id = {sample.sample_id: sample for sample in SAMPLES}
+    kept = {str(path): path.read_bytes() for path in (tmp_path / "images").iterdir()}
+    assert len(found["samples"]) == len(kept) == 4
+    for told in found["samples"]:
+        sample = by_id[told["sample_id"]]
+        assert kept[told["image"]] == sample.image
+        assert (told["question"], told["choices"], told["answer"]) == (sample.question, list(sample.choices), sample.answer)
+    (tmp_path / "occupied").write_text("")
+    code, _, err = await plainly(tmp_path / "state", "--json", "--save", str(tmp_path / "occupied"))
+    assert (code, "images can't be saved in" in err) == (2, True)
+
+
 async def test_words_that_the_broker_lost_are_said_again_from_the_store(session: Session, tmp_path: Path) -> None:
     state, file = tmp_path / "state", tmp_path / "verdicts.jsonl"
     file.write_text("".join(json.dumps({"sample_id": sample.sample_id, "verdict": "wrong"}) + "\n" for sample in SAMPLES[:3]))
