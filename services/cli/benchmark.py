@@ -17,7 +17,7 @@ from services.cli.benchmark_registry import Benchmark, add_benchmark, benchmarks
 from services.cli.console import open_console
 from services.cli.options import DEFAULT_STATE_DIR, Json, StateDir, StoreUrl
 from services.cli.run_command import say, until_signal
-from services.cli.words import size
+from services.cli.words import on_screen, size
 from shared.artifacts import Artifacts
 from shared.catalogue import Room
 from shared.errors import BadConfiguration
@@ -93,5 +93,5 @@ def _picture(found: Sequence[Benchmark]) -> RenderableType:
     table = Table("benchmark", "items", "images", "questions", "size", "from", box=None, pad_edge=False)
     for each in found:
         counts = (f"{number:,}" for number in (each.num_items, each.num_images, each.num_questions))
-        table.add_row(each.name, *counts, size(each.num_bytes), each.source)
+        table.add_row(each.name, *counts, size(each.num_bytes), Text(on_screen(each.source)))
     return table

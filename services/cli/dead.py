@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.words import on_screen
 from shared.dead_letters import DeadLetter
 from shared.errors import Rejected
 
@@ -44,7 +45,9 @@ def render_dead(letters: list[DeadLetter]) -> RenderableType:
     for letter in letters:
         died = letter.obituary
         reason = died.reason.splitlines()[0] if died.reason else ""
-        table.add_row(str(letter.sequence), died.died_at, died.room, died.subject, str(died.attempt), died.error_type, reason)
+        table.add_row(
+            str(letter.sequence), died.died_at, died.room, died.subject, str(died.attempt), died.error_type, Text(on_screen(reason))
+        )
     return table
 
 

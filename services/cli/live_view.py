@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.progress import IterationProgress, RunProgress
-from services.cli.words import duration, percent
+from services.cli.words import duration, on_screen, percent
 from shared.catalogue import Room
 from shared.presence import Presence
 
@@ -51,7 +51,7 @@ def _rooms(rooms: Sequence[Presence]) -> Table:
         bar = ProgressBar(total=activity.num_total, completed=activity.num_done, width=20) if activity.num_total else Text("")
         amount = f"{activity.num_done:,}/{activity.num_total:,}" if activity.num_total else ""
         state = Text(room.state, style=STATE_COLOURS.get(room.state, "red"))
-        table.add_row(name, state, Text(activity.what or "idle", style="" if activity.what else "dim"), bar, amount)
+        table.add_row(name, state, Text(on_screen(activity.what) or "idle", style="" if activity.what else "dim"), bar, amount)
     return table
 
 

@@ -15,7 +15,7 @@ from deploy.local.state import StackInfo
 from services.cli.progress import IterationProgress, RunProgress
 from services.cli.record import read_records
 from services.cli.session import Session
-from services.cli.words import words
+from services.cli.words import on_screen, words
 from shared.history import ConsumerLag, consumer_lag
 from shared.presence import Presence, present
 from shared.rpc import open_channel
@@ -121,7 +121,7 @@ def render_status(status: Status) -> RenderableType:
             str(room.pid),
             room.version,
             room.grpc_address,
-            room.activity.what or "idle",
+            Text(on_screen(room.activity.what) or "idle"),
             str(sum(lag.num_pending for lag in mine)),
             str(sum(lag.num_in_flight for lag in mine)),
             str(sum(lag.num_redelivered for lag in mine)),
