@@ -10,6 +10,7 @@ from rich.text import Text
 
 from services.cli.images import FORMATS, image_fault
 from shared.errors import Rejected
+from shared.images.headers import BrokenImage, read_header
 
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 _UPPER_HALF = "▀"
@@ -19,7 +20,7 @@ def half_blocks(payload: bytes, *, columns: int, rows: int) -> Text:
     """The image as lines of half blocks, as large as fits into so many columns and rows; transparency is white.
 
     Raises:
-        Rejected: it does not decode.
+        Rejected: it does not decode, or is too large to be scaled down here.
     """
     image = _decoded(payload)
     scale = _scale(image, columns, rows)
@@ -43,17 +44,18 @@ def shown_share(payload: bytes, *, columns: int, rows: int) -> float:
 
 
 def save_image(payload: bytes, folder: Path, name: str) -> Path:
-    """Writes the image as it is under a name with the suffix of its format, and returns where.
+    """Writes the image as it is, however large, under a name with the suffix of its format, and returns where.
 
     Raises:
-        Rejected: it does not decode.
+        Rejected: it is no image.
         OSError: it can't be written there.
     """
-    fault = image_fault(payload)
-    if fault:
-        raise Rejected(fault)
-    with Image.open(io.BytesIO(payload), formats=FORMATS) as image:
-        path = folder / f"{name}{_SUFFIXES[image.format or 'PNG']}"
+    try:
+        # The header alone: no pixel is unpacked.
+        suffix = _SUFFIXES[read_header(payload).format]
+    except BrokenImage as error:
+        raise Rejected(str(error)) from error
+    path = folder / f"{name}{suffix}"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_bytes(payload)
     return path

@@ -48,6 +48,8 @@ def render_audit(spec: RunSpec, drawn: Collection[Drawn], last: Mapping[str, Lab
     """Label precision by cell, and what is left to be seen."""
     counts = label_counts(last)
     num_left = sum(each.sample.sample_id not in last for each in drawn)
+    if not drawn and not last:
+        return Text(f"Run {spec.run_id}: there is nothing to look at; no dataset that is sealed so far holds such samples", style="italic")
     head = Text(f"Labels of run {spec.run_id}: {len(last)} audited, {num_left} of {len(drawn)} drawn samples not seen yet", style="italic")
     if not counts:
         return head

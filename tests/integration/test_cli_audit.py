@@ -89,7 +89,7 @@ async def test_a_person_judges_samples_one_by_one_stops_and_goes_on(session: Ses
         await terminal.shows("q quit")
         assert "▀" in terminal.text
         assert "48;2;" in terminal.raw, "in colours"
-        assert "keeps it whole" not in terminal.text, "it is saved as it is"
+        assert "of its width" not in terminal.text, "it is saved as it is"
         assert "label" in terminal.text
         assert "rendered" in terminal.text
         terminal.press("r")
@@ -193,6 +193,8 @@ async def test_whoever_has_no_terminal_gets_images_questions_and_labels(session:
         sample = by_id[told["sample_id"]]
         assert kept[told["image"]] == sample.image
         assert (told["question"], told["choices"], told["answer"]) == (sample.question, list(sample.choices), sample.answer)
+    code, _, err = await plainly(tmp_path / "state", "--iteration", "2")
+    assert code == 0, err
     (tmp_path / "occupied").write_text("")
     code, _, err = await plainly(tmp_path / "state", "--json", "--save", str(tmp_path / "occupied"))
     assert (code, "images can't be saved in" in err) == (2, True)

@@ -162,13 +162,22 @@ def test_image_that_loses_detail_is_said_to() -> None:
     assert shown_share(payload, columns=200, rows=5) == 0.25
     coarse = Console(force_terminal=True, width=80, height=26, file=(shown := io.StringIO()), color_system="truecolor")
     show_image(coarse, payload, "a" * 64, None)
-    assert "shown at 50.0 % of its width and height: --save DIR keeps it whole" in shown.getvalue()
+    assert "shown at 50.0 % of its width and height: save it by --save DIR" in shown.getvalue()
+
+
+def test_image_that_is_too_large_to_be_shown_ends_no_audit_and_can_be_saved(tmp_path: Path) -> None:
+    Image.new("1", (4200, 4000)).save(sink := io.BytesIO(), "PNG")
+    console = Console(force_terminal=True, width=200, file=(shown := io.StringIO()), color_system="truecolor")
+    show_image(console, sink.getvalue(), "a" * 64, None)
+    assert "the image can't be shown (the image is 4,200 × 4,000 px" in shown.getvalue()
+    show_image(console, sink.getvalue(), "a" * 64, tmp_path)
+    assert (tmp_path / f"{'a' * 16}.png").read_bytes() == sink.getvalue()
 
 
 def test_image_is_saved_as_it_is(tmp_path: Path) -> None:
     path = save_image(SAMPLES[0].image, tmp_path / "images", "abc")
     assert (path.name, path.read_bytes()) == ("abc.png", SAMPLES[0].image)
-    with pytest.raises(Rejected, match="does not decode"):
+    with pytest.raises(Rejected, match="must be PNG, JPEG or WEBP"):
         save_image(b"GIF89a", tmp_path, "x")
 
 
