@@ -12,6 +12,7 @@ from rich.table import Table
 
 from services.cli.console import open_console
 from services.cli.estimate import Cost, estimate, probe_counts
+from services.cli.models_check import CheckedModels, ModelsCheck, check_models, models_lines
 from services.cli.options import DEFAULT_STATE_DIR, BusUrl, Json, StateDir, StoreUrl
 from services.cli.overrides import apply_overrides
 from services.cli.plain import plain
@@ -57,6 +58,7 @@ def run(
     store_url: StoreUrl = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it would cost; start nothing.")] = False,
     as_json: Json = False,
+    check: CheckedModels = None,
 ) -> None:
     """Turn the spiral: diagnose, plan, generate, check, train, test again. Interrupted, the same command continues."""
     planning = PlanningSpec(
@@ -76,11 +78,12 @@ def run(
     check_sections(sections)
     settings = RunSettings(model, probes, seed, iterations, ProbeCounts(core_per_cell, fresh_per_cell, exam_per_cell), **sections)
     checked = check_run(settings, run_id)
+    models = check_models(check)
     target = standing_target(state_dir, bus_url, store_url)
     console = open_console(stderr=as_json)
     if dry_run:
         cost = asyncio.run(until_signal(_cost(checked, target)))
-        _show_cost(checked, cost, as_json)
+        _show_cost(checked, cost, models, as_json)
         return
     report = asyncio.run(run_to_the_end(checked, target, own=Target("", "", state_dir.expanduser().resolve()), console=console))
     page = write_report(report, state_dir)
@@ -118,11 +121,12 @@ async def _served(target: Target | None) -> list[Cell]:
         return sorted({cell for entry in await living_generators(session) for cell in entry.cells})
 
 
-def _show_cost(checked: CheckedRun, cost: Cost, as_json: bool) -> None:
+def _show_cost(checked: CheckedRun, cost: Cost, models: ModelsCheck | None, as_json: bool) -> None:
     settings = checked.settings
     if as_json:
         values: dict[str, Any] = {"schema": DRY_RUN_SCHEMA, "run_id": checked.run_id, "model_type": checked.model_type, **asdict(cost)}
         values["spending"] = plain(settings.spending)
+        values["models"] = asdict(models) if models else None
         typer.echo(json.dumps(values, indent=1))
         return
     console, spending = open_console(), settings.spending
@@ -141,7 +145,8 @@ def _show_cost(checked: CheckedRun, cost: Cost, as_json: bool) -> None:
         f"{cost.num_evaluations} evaluations, {cost.num_answers:,} answers in all",
         f"{cost.num_samples:,} accepted samples wanted, out of at most {cost.max_candidates:,} candidates",
         f"at most {spending.max_calls:,} calls, {spending.max_tokens:,} tokens and {dollars(spending.max_cost_usd)} for language models",
+        *models_lines(models),
         f"about {max(1, round(cost.minutes))} min on two cores without an accelerator",
         f"run id {checked.run_id}; nothing was started",
     ):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
