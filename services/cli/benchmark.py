@@ -51,18 +51,19 @@ def add_command(
 
     async def add(artifacts: Artifacts) -> Benchmark:
         added, is_new = await add_benchmark(artifacts, name, file, told)
-        say(console, f"benchmark {name} {'is registered' if is_new else 'was registered already'}")
+        # A benchmark in another store than that of the runs protects nothing, so where it stands is said.
+        say(console, f"benchmark {name} {'is registered' if is_new else 'was registered already'} in {_store(state_dir, store_url)}")
         return added
 
     added = _in_store(state_dir, store_url, add)
-    show(as_json, lambda: _json([added]), lambda: _picture([added]))
+    show(as_json, lambda: _json([added]), lambda: _picture([added], _store(state_dir, store_url)))
 
 
 @benchmark_app.command("list")
 def list_command(state_dir: StateDir = DEFAULT_STATE_DIR, store_url: StoreUrl = "", as_json: Json = False) -> None:
     """All registered benchmarks."""
     found = _in_store(state_dir, store_url, benchmarks)
-    show(as_json, lambda: _json(found), lambda: _picture(found))
+    show(as_json, lambda: _json(found), lambda: _picture(found, _store(state_dir, store_url)))
 
 
 @benchmark_app.command("remove")
@@ -74,22 +75,26 @@ def remove_command(name: Name, state_dir: StateDir = DEFAULT_STATE_DIR, store_ur
 
 def _in_store(state_dir: Path, store_url: str, work: Callable[[Artifacts], Awaitable[T]]) -> T:
     """Works in the store that is named, else in that of the state directory, whether or not a stack is up there."""
-    where = state_dir.expanduser().resolve()
+    cache = state_dir.expanduser().resolve() / "work" / "cli" / "cache"
 
     async def working() -> T:
-        async with open_store_url(store_url or (where / "objects").as_uri()) as store:
-            return await work(Artifacts(store, cache_dir=where / "work" / "cli" / "cache", producer=Room.CLI.value))
+        async with open_store_url(_store(state_dir, store_url)) as store:
+            return await work(Artifacts(store, cache_dir=cache, producer=Room.CLI.value))
 
     return asyncio.run(until_signal(working()))
+
+
+def _store(state_dir: Path, store_url: str) -> str:
+    return store_url or (state_dir.expanduser().resolve() / "objects").as_uri()
 
 
 def _json(found: Sequence[Benchmark]) -> dict[str, Any]:
     return {"schema": SCHEMA, "benchmarks": [asdict(each) for each in found]}
 
 
-def _picture(found: Sequence[Benchmark]) -> RenderableType:
+def _picture(found: Sequence[Benchmark], store: str) -> RenderableType:
     if not found:
-        return Text("no benchmark is registered: spiral benchmark add NAME FILE")
+        return Text(f"no benchmark is registered in {store}: spiral benchmark add NAME FILE")
     table = Table("benchmark", "items", "images", "questions", "size", "from", box=None, pad_edge=False)
     for each in found:
         counts = (f"{number:,}" for number in (each.num_items, each.num_images, each.num_questions))

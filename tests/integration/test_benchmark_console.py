@@ -70,3 +70,5 @@ async def test_wrong_commands_say_what_is_wrong(stage: QualityStage, tmp_path: P
     assert code == 1 and "no benchmark c" in err
     code, out, _ = await benchmark(stage, "list", "--json")
     assert code == 0 and json.loads(out)["benchmarks"] == []
+    code, out, _ = await benchmark(stage, "list")
+    assert code == 0 and stage.settings.store_url in "".join(out.splitlines()), "which store it is"
