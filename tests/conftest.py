@@ -1,5 +1,6 @@
 """What all tests share: a real broker, and rooms that run in the test's own process."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from shared.bus import Bus, connect
 from shared.settings import RoomSettings
 from tests.broker import NatsServer
 from tests.settings import room_settings
+
+# As rooms run. Numpy reads it when a test module loads it; threads that share a busy core make small products ten times as slow.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # How long an example takes depends on what else the machine does; what is slow is measured in benchmarks.
 hypothesis.settings.register_profile("untimed", deadline=None)
