@@ -132,8 +132,8 @@ def _search(settings: AgenticSettings, client: httpx2.AsyncClient) -> WebSearch:
         raise BadConfiguration("the search serper needs a key: set SPIRAL_SEARCH_KEY_FILE to a file that holds it")
     try:
         key = settings.search_key_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise BadConfiguration(f"can't read the key in SPIRAL_SEARCH_KEY_FILE={settings.search_key_file}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"can't read the key in SPIRAL_SEARCH_KEY_FILE={settings.search_key_file}: {error}") from error
     return SerperSearch(client, api_key=key, url=settings.search_url or SERPER_URL, creative_commons_only=True)
 
 

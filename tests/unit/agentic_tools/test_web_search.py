@@ -142,6 +142,12 @@ async def test_a_refused_caller_is_told_what_to_do(search: WebSearch, server: Se
         await search.search("red fox", limit=1)
 
 
+@pytest.mark.parametrize("url", ["google.serper.dev", "ftp://host", "http://", "http://[::1", "http://host:99999", "http://host/?q=1"])
+async def test_an_address_that_is_none_is_told_at_the_start(client: httpx2.AsyncClient, adapter: Adapter, url: str) -> None:
+    with pytest.raises(BadConfiguration, match=f"the address of {adapter.name} in SPIRAL_SEARCH_URL must look like"):
+        adapter.make(client, url)
+
+
 async def test_a_wrong_address_is_a_wrong_setting(adapter: Adapter, client: httpx2.AsyncClient, server: SearchServer) -> None:
     with pytest.raises(BadConfiguration, match="check its address"):
         await adapter.make(client, server.url + "/elsewhere").search("red fox", limit=1)
@@ -204,9 +210,10 @@ async def test_serper_is_asked_with_the_key_and_says_when_it_is_wrong(client: ht
     with pytest.raises(BadConfiguration) as caught:
         await SerperSearch(client, api_key="another-key", url=server.url).search("red fox", limit=1)
     assert "another-key" not in str(caught.value)
-    for key in ("", " ", "clé"):
-        with pytest.raises(BadConfiguration):
+    for key in ("", " ", "clé", "a-secret\nof-two-lines", "a-secret and-more"):
+        with pytest.raises(BadConfiguration) as refused:
             SerperSearch(client, api_key=key)
+        assert "a-secret" not in str(refused.value)
 
 
 async def test_serper_without_credits_is_for_the_operator(client: httpx2.AsyncClient, server: SearchServer) -> None:

@@ -23,6 +23,23 @@ _TOLD_CHARS = 200
 T = TypeVar("T", bound=BaseModel)
 
 
+def route_of(url: str, route: str, *, name: str) -> str:
+    """The address of a search's route.
+
+    Raises:
+        BadConfiguration: the search's own address is none.
+    """
+    try:
+        parts = urlsplit(url)
+        # A port that is none raises here.
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise BadConfiguration(f"the address of {name} in SPIRAL_SEARCH_URL must look like http://host:8080, not {url!r}")
+    return f"{url.rstrip('/')}{route}"
+
+
 async def ask_search(
     client: httpx2.AsyncClient, request: httpx2.Request, schema: type[T], *, name: str, timeout_s: float, refused: str
 ) -> T:

@@ -7,9 +7,9 @@ from types import MappingProxyType
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.generators.agentic.tools.search_exchange import ask_search, domain_of
+from services.generators.agentic.tools.search_exchange import ask_search, domain_of, route_of
 from services.generators.agentic.tools.web_search import WebImage
-from shared.errors import BadConfiguration, Retryable
+from shared.errors import Retryable
 
 _MAX_PAGES = 5
 _SIZE = re.compile(r"(\d{1,6})\s*[x×*]\s*(\d{1,6})")
@@ -49,10 +49,8 @@ class SearxngSearch:
         SearXNG itself seldom states licences. `engine_licences` is the operator's word for engines all of whose images have one licence:
         the engine's name in SearXNG to the licence that is then stated.
         """
-        if not url.startswith(("http://", "https://")):
-            raise BadConfiguration(f"the address of the SearXNG must begin with http:// or https://, not {url!r}")
         self._client = client
-        self._url = url.rstrip("/") + "/search"
+        self._url = route_of(url, "/search", name=self.name)
         self._timeout_s = timeout_s
         self._engine_licences = dict(engine_licences)
 

@@ -3,7 +3,7 @@
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.generators.agentic.tools.search_exchange import ask_search, domain_of
+from services.generators.agentic.tools.search_exchange import ask_search, domain_of, route_of
 from services.generators.agentic.tools.web_search import InvalidSearchReply, WebImage
 from shared.errors import BadConfiguration
 
@@ -49,11 +49,13 @@ class SerperSearch:
         With `creative_commons_only` the search is told to find only images that Google lists under Creative Commons, and says so as their
         licence; without it no licence is stated.
         """
-        if not api_key.strip() or not api_key.strip().isascii():
-            raise BadConfiguration("Serper needs an API key, of ASCII characters")
+        key = api_key.strip()
+        # A line end within it would be told by the error of whoever writes headers, key and all.
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise BadConfiguration("Serper needs an API key, of printable ASCII characters and nothing else")
         self._client = client
-        self._key = api_key.strip()
-        self._url = url.rstrip("/") + "/images"
+        self._key = key
+        self._url = route_of(url, "/images", name=self.name)
         self._timeout_s = timeout_s
         self._is_creative_commons = creative_commons_only
 
