@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import RenderableType
@@ -52,18 +53,18 @@ def add_command(
     async def add(artifacts: Artifacts) -> Benchmark:
         added, is_new = await add_benchmark(artifacts, name, file, told)
         # A benchmark in another store than that of the runs protects nothing, so where it stands is said.
-        say(console, f"benchmark {name} {'is registered' if is_new else 'was registered already'} in {_store(state_dir, store_url)}")
+        say(console, f"benchmark {name} {'is registered' if is_new else 'was registered already'} in {_told(state_dir, store_url)}")
         return added
 
     added = _in_store(state_dir, store_url, add)
-    show(as_json, lambda: _json([added]), lambda: _picture([added], _store(state_dir, store_url)))
+    show(as_json, lambda: _json([added]), lambda: _picture([added], _told(state_dir, store_url)))
 
 
 @benchmark_app.command("list")
 def list_command(state_dir: StateDir = DEFAULT_STATE_DIR, store_url: StoreUrl = "", as_json: Json = False) -> None:
     """All registered benchmarks."""
     found = _in_store(state_dir, store_url, benchmarks)
-    show(as_json, lambda: _json(found), lambda: _picture(found, _store(state_dir, store_url)))
+    show(as_json, lambda: _json(found), lambda: _picture(found, _told(state_dir, store_url)))
 
 
 @benchmark_app.command("remove")
@@ -86,6 +87,12 @@ def _in_store(state_dir: Path, store_url: str, work: Callable[[Artifacts], Await
 
 def _store(state_dir: Path, store_url: str) -> str:
     return store_url or (state_dir.expanduser().resolve() / "objects").as_uri()
+
+
+def _told(state_dir: Path, store_url: str) -> str:
+    """The store's address as one may print it: without the key and secret that may stand in it."""
+    parts = urlsplit(_store(state_dir, store_url))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _json(found: Sequence[Benchmark]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from shared.bus import Bus
 from shared.domain import RejectionReason as Reason
 from shared.settings import RoomSettings
+from tests.contract.s3_endpoint import KEY, SECRET, free_port, serve_s3
 from tests.integration.quality_stage import CELLS, QualityStage, a_lease, dots, quality_stage
 from tests.unit.quality.suspects import drawing, encoded
 
@@ -58,6 +59,21 @@ async def test_what_is_registered_is_kept_out_from_the_next_lease_on(stage: Qual
         await stage.generate_dots(a_lease(1, CELLS[2]), [2])
         assert (await stage.reviewed(3))[a_lease(1, CELLS[2]).lease_id].verdicts[0].accepted
     assert dots(1, a_lease(1)).cell == CELLS[0]
+
+
+async def test_the_store_is_named_without_its_credentials(tmp_path: Path) -> None:
+    (tmp_path / "s3" / "spiral").mkdir(parents=True)
+    port = free_port()
+    with serve_s3(tmp_path / "s3", port):
+        command = [sys.executable, "-m", "services.cli", "benchmark", "add", "dots", str(file_of(tmp_path / "dots.jsonl", 1))]
+        url = f"s3://{KEY}:{SECRET}@127.0.0.1:{port}/spiral"
+        process = await asyncio.create_subprocess_exec(
+            *command, "--store-url", url, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, out.decode()
+    assert f"benchmark dots is registered in s3://127.0.0.1:{port}/spiral" in out.decode()
+    assert KEY not in out.decode() and SECRET not in out.decode()
 
 
 async def test_wrong_commands_say_what_is_wrong(stage: QualityStage, tmp_path: Path) -> None:
