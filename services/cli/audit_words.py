@@ -6,7 +6,7 @@ three names. So a word counts once however often it is said, and nothing is lost
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from services.cli.audit_drawing import Drawn
@@ -44,8 +44,12 @@ async def read_words(artifacts: Artifacts, spec: RunSpec) -> list[Noted]:
         Rejected: a word is damaged.
     """
     revisions: dict[tuple[int, str], int] = {}
-    for iteration in range(1, spec.num_iterations + 1):
-        for name in await artifacts.names(f"{_folder(spec.run_id, iteration)}/"):
+
+    async def listed(iteration: int) -> tuple[int, Sequence[str]]:
+        return iteration, await artifacts.names(f"{_folder(spec.run_id, iteration)}/")
+
+    for iteration, listing in await in_parallel(listed, range(1, spec.num_iterations + 1), limit=_NUM_PARALLEL_READS):
+        for name in listing:
             sample_id, _, revision = name.rpartition("/")[2].rpartition(".")
             if revision.isdigit():
                 revisions[iteration, sample_id] = max(int(revision), revisions.get((iteration, sample_id), 0))

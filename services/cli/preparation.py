@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from services.cli.audit_words import read_words, say_again
 from services.cli.probe_file import read_probe_file
 from services.cli.run_settings import RUN_ID, RunSettings, directory_digest, file_digest, settings_digest
 from services.cli.session import Session
@@ -121,6 +122,9 @@ async def prepare_run(
     spec = await standing_run(session, checked)
     if spec is None:
         spec = await _create(session, checked, draw, say)
+    # A new broker knows none of them, and cells that are held back for wrong labels would come back.
+    if num_words := await say_again(session, spec.run_id, await read_words(session.artifacts, spec)):
+        say(f"{num_words} word(s) on labels stood in the store and not in the broker: said again")
     model = ModelVersion(model_id=f"{spec.run_id}/0", iteration=0, checkpoint=spec.base_checkpoint)
     await publish_event(session.bus, Room.CLI, first_cause(spec.run_id, spec.created_at_ns), ModelUpdated(spec.run_id, 0, model))
     return spec

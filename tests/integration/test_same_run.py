@@ -8,15 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.audit_drawing import Drawn
+from services.cli.audit_words import AuditBook
 from services.cli.preparation import CheckedRun, check_run, prepare_run
 from services.cli.record import read_records
 from services.cli.run_settings import ProbeCounts, RunSettings
 from services.cli.session import Session, Target, open_session
+from shared.domain import AuditVerdict
 from shared.errors import Rejected
+from shared.events import LabelAudited
 from shared.run_spec import EvaluationSpec, PlanningSpec, QualitySpec, RunSpec, TrainingSpec
 from shared.tables import Probe
 from tests.broker import NatsServer
 from tests.contract.s3_endpoint import KEY, SECRET, free_port, serve_s3
+from tests.unit.trainer.drawn import draw_samples
 from tests.user_files import write_checkpoint, write_images, write_jsonl
 
 
@@ -104,6 +109,23 @@ async def test_a_run_goes_on_where_only_its_store_is_left(wish: CheckedRun, stor
             assert [record.event.run_id for record in await read_records(session, "mine")] == ["mine"]
     assert replace(after, created_at_ns=before.created_at_ns) == before
     assert said == ["the store holds run mine already, and the broker does not know it: going on from what was stored"]
+
+
+async def test_what_people_said_of_labels_is_said_to_a_new_broker(wish: CheckedRun, store_url: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    sample = draw_samples(1, seed=1)[0]
+    with new_broker(tmp_path / "nats") as server:
+        async with operator(server, store_url, tmp_path) as session:
+            await prepared(session, wish)
+            word = await AuditBook(session, "mine", "ann", ()).say(Drawn(1, sample), AuditVerdict.WRONG, "says 7, is 8")
+            await prepared(session, wish, said.append)
+            assert said == [], "the broker knows it"
+    with new_broker(tmp_path / "another") as server:
+        async with operator(server, store_url, tmp_path) as session:
+            await prepared(session, wish, said.append)
+            words = [record.event for record in await read_records(session, "mine") if isinstance(record.event, LabelAudited)]
+    assert words == [word]
+    assert said[-1] == "1 word(s) on labels stood in the store and not in the broker: said again"
 
 
 async def test_a_store_that_holds_another_run_of_that_id_is_left_alone(wish: CheckedRun, store_url: str, tmp_path: Path) -> None:
