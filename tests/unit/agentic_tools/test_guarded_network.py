@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from services.generators.agentic.tools.addresses import network_of
-from services.generators.agentic.tools.fetching import FetchLimits, open_fetcher
+from services.generators.agentic.tools.fetching import Fetcher, FetchLimits, open_fetcher
 from services.generators.agentic.tools.guarded_network import Guard, GuardedBackend, open_guarded_client, resolve_by_system
 from services.generators.agentic.tools.refusals import RefusalReason, Refused
 from tests.search_server import Answer, SearchServer, ServedImage
@@ -38,17 +38,17 @@ def trap() -> Iterator[SearchServer]:
         yield running
 
 
-async def reason_for(url: str, *, names: ScriptedResolver, ports: frozenset[int]) -> RefusalReason:
-    async with open_fetcher(Guard(allowed_ports=ports), resolve=names) as fetcher:
-        with pytest.raises(Refused) as caught:
-            await fetcher.fetch(url, LIMITS)
+async def reason_for(fetcher: Fetcher, url: str) -> RefusalReason:
+    with pytest.raises(Refused) as caught:
+        await fetcher.fetch(url, LIMITS)
     return caught.value.reason
 
 
 async def test_no_spelling_of_the_corpus_connects_to_anything(server: SearchServer) -> None:
     names = ScriptedResolver({})
-    for host, reason in HOSTS:
-        assert await reason_for(f"http://{host}:{server.port}/images/a.png", names=names, ports=frozenset({server.port})) is reason, host
+    async with open_fetcher(Guard(allowed_ports=frozenset({server.port})), resolve=names) as fetcher:
+        for host, reason in HOSTS:
+            assert await reason_for(fetcher, f"http://{host}:{server.port}/images/a.png") is reason, host
     assert server.num_connections == 0
     assert names.asked == []
 
@@ -56,7 +56,8 @@ async def test_no_spelling_of_the_corpus_connects_to_anything(server: SearchServ
 @pytest.mark.parametrize("name", NAMES)
 async def test_names_that_lead_inside_are_not_connected_to(name: str, server: SearchServer) -> None:
     names = ScriptedResolver({name: [NAMES[name]]})
-    reason = await reason_for(f"http://{name}:{server.port}/images/a.png", names=names, ports=frozenset({server.port}))
+    async with open_fetcher(Guard(allowed_ports=frozenset({server.port})), resolve=names) as fetcher:
+        reason = await reason_for(fetcher, f"http://{name}:{server.port}/images/a.png")
     assert reason is RefusalReason.FORBIDDEN_ADDRESS
     assert server.num_connections == 0
 
