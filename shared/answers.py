@@ -104,6 +104,13 @@ def check_reference(*, question_type: QuestionType, answer: str, choices: Sequen
     return None if plain(answer) else f"answer {answer[:80]!r} holds no word or number"
 
 
+def tolerance_share(answer: str, tolerance: float) -> float:
+    """How far off a numeric reference still counts, as a share of it; infinite where it is 0 and anything beside it counts."""
+    reference = _reference(answer)
+    size = abs(reference.value) if reference else 0.0
+    return tolerance / size if size else math.inf if tolerance else 0.0
+
+
 def _check_choices(answer: str, choices: Sequence[str]) -> str | None:
     if not 2 <= len(choices) <= len(LETTERS):
         return f"{len(choices)} choices are given; multiple choice needs 2 to {len(LETTERS)}"

@@ -17,12 +17,14 @@ from services.quality.provenance import ProvenanceUnreadable
 from services.quality.refusal import Refusal
 from services.quality.scene_description import SceneDescription, SceneUnreadable
 from services.quality.sources import check_licence
-from shared.answers import check_reference
-from shared.domain import RejectionReason
+from shared.answers import check_reference, tolerance_share
+from shared.domain import QuestionType, RejectionReason
 from shared.images.decoding import DecodedImage, ImageRefused, check_size
 
 MAX_QUESTION_CHARS = 2000
 MAX_ANSWER_CHARS = 500
+MAX_TOLERANCE_SHARE = 0.25
+"""Of the answer. Whoever asks also says how far off still counts: with enough of it any label is agreed to, and any answer rewarded."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -53,6 +55,7 @@ Comparison = Callable[[Fingerprint, DecodedImage | None, Known], Refusal | None]
 def has_shape(evidence: Evidence) -> Refusal | None:
     """Every field is there and of the shape that the question type asks for."""
     candidate = evidence.candidate
+    is_number = candidate.cell.question_type is QuestionType.NUMERIC
     fault = check_reference(
         question_type=candidate.cell.question_type, answer=candidate.answer, choices=candidate.choices, tolerance=candidate.tolerance
     )
@@ -64,6 +67,8 @@ def has_shape(evidence: Evidence) -> Refusal | None:
         fault = f"the question has {len(candidate.question):,} characters, more than {MAX_QUESTION_CHARS:,}"
     elif max(map(len, (candidate.answer, *candidate.choices))) > MAX_ANSWER_CHARS:
         fault = f"answer or choice has more than {MAX_ANSWER_CHARS} characters"
+    elif fault is None and is_number and tolerance_share(candidate.answer, candidate.tolerance) > MAX_TOLERANCE_SHARE:
+        fault = f"a tolerance of {candidate.tolerance:g} is more than {MAX_TOLERANCE_SHARE:.0%} of the answer {candidate.answer!r}"
     elif not candidate.image:
         fault = "there is no image"
     return Refusal(RejectionReason.SCHEMA, fault) if fault else None

@@ -12,7 +12,7 @@ from services.quality.evidence import Evidence
 from services.quality.refusal import MAX_DETAIL_CHARS, Refusal
 from shared.domain import Candidate, Cell, ImageCategory, QuestionType
 from shared.domain import RejectionReason as Reason
-from tests.unit.quality.suspects import CAPS, CHOICE, NUMERIC, candidate, drawing, encoded, known, name, reason_of, scene
+from tests.unit.quality.suspects import CAPS, CHOICE, JUDGED, NUMERIC, candidate, drawing, encoded, found, known, name, reason_of, scene
 
 RED_SHAPE = scene({"op": "attribute", "where": {"color": "red"}, "name": "shape"}, {"id": "a", "color": "red", "shape": "star"})
 
@@ -46,6 +46,24 @@ def test_a_sound_candidate_passes() -> None:
 )
 def test_numeric_questions_of_the_wrong_shape_are_refused(fault: dict[str, Any]) -> None:
     assert reason_of(candidate(**fault)) is Reason.SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("answer", "tolerance", "is_fine"),
+    [
+        ("40 km", 10.0, True),
+        ("40 km", 10.1, False),
+        ("-40", 10.0, True),
+        ("forty", 11.0, False),
+        ("12.5 %", 3.0, True),
+        ("0", 0.0, True),
+        ("0", 0.1, False),
+        ("3", 1e9, False),
+    ],
+)
+def test_a_label_to_which_anything_would_agree_is_refused(answer: str, tolerance: float, is_fine: bool) -> None:
+    made = found(1, answer=answer, tolerance=tolerance)
+    assert reason_of(made, terms=JUDGED) is (None if is_fine else Reason.SCHEMA)
 
 
 @pytest.mark.parametrize(
