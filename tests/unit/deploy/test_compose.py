@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.generators.agentic.settings import AgenticSettings
 from shared.settings import RoomSettings
 
 ROOT = Path(__file__).parents[3]
@@ -103,3 +104,8 @@ def test_every_image_and_base_is_pinned_and_has_a_target(services: dict[str, Any
         else:
             assert re.search(r":v?\d+\.\d+|:RELEASE\.\d{4}", service["image"])
     assert "latest" not in dockerfile
+
+
+def test_agents_can_be_told_where_to_look_and_whom_to_ask(services: dict[str, Any]) -> None:
+    wanted = {name for name in AgenticSettings.model_fields if name.startswith(("models_", "search_")) or name == "max_options"}
+    assert {f"SPIRAL_{name.upper()}" for name in wanted} <= set(services["generators-agentic"]["environment"])
