@@ -79,7 +79,10 @@ class Reviewing:
         run_log = self._known.log(spec.run_id)
         await run_log.read()
         review = await run_log.find(name) or await self._review(spec, event, name, cause)
-        return await self._ports.artifacts.commit(name, review.files, cause=review.cause, metadata=review.metadata)
+        ref = await self._ports.artifacts.commit(name, review.files, cause=review.cause, metadata=review.metadata)
+        # A log that was lost, and begun anew by others before there was a manifest, does not know it yet.
+        await run_log.read()
+        return ref
 
     async def verdicts(self, spec: RunSpec, iteration: int, lease: Lease, candidates: Sequence[Candidate]) -> tuple[Verdict, ...]:
         """The verdicts that candidates would get for a lease now; nothing is kept but what models replied and what that cost."""

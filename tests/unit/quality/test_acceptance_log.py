@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -133,6 +134,35 @@ async def test_a_lost_log_is_rebuilt_from_the_reviews_in_the_order_of_their_leas
         places = ["1/reviews/r1.1.geometric.numeric.1", "1/reviews/r1.1.geometric.numeric.2", "1/reviews/r1.1.geometric.numeric.10"]
         places += ["1/reviews/r1.1.map.numeric.1", "2/reviews/r1.2.geometric.numeric.1", "1/reviews/r1.1.geometric.numeric.11"]
         assert order_of(at.buckets[BUCKET]) == [f"runs/r1/{place}" for place in places]
+
+
+class LostBucket(MemoryBucket):
+    """Is lost once a review has entered it, before that is committed; others find it empty meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+        self._is_lost = False
+
+    async def create(self, key: str, value: bytes) -> int:
+        revision = await super().create(key, value)
+        if key == "r1.1" and not self._is_lost:
+            self._is_lost = True
+            self.entries.clear()
+            await self._meanwhile()
+        return revision
+
+
+async def test_a_review_that_was_entered_into_a_log_that_is_lost_counts_once_it_is_committed(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        other = at.fresh()
+        unrelated = await at.generated(lease(1, cell=ELSEWHERE), [elsewhere(9)])
+        at.buckets[BUCKET] = LostBucket(lambda: at.heard(unrelated, "unrelated", other))
+        assert (await at.review(lease(1), [candidate(1)])).verdicts[0].accepted
+        copy = await at.generated(lease(2, cell=ELSEWHERE), [elsewhere(1)])
+        (reviewed,) = await at.heard(copy, "copy", other)
+        assert isinstance(reviewed, CandidatesReviewed) and reviewed.verdicts[0].reason is Reason.NEAR_DUPLICATE
+        assert len(order_of(at.buckets[BUCKET])) == 3
 
 
 async def test_replicas_that_rebuild_at_the_same_time_enter_each_review_once(tmp_path: Path) -> None:
