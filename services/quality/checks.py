@@ -48,8 +48,17 @@ class Known:
     benchmarks: Sequence[Firewall] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What of a candidate is compared. Without the image, crops may be overlooked; `is_drawn` says that a template drew it."""
+
+    mark: Fingerprint
+    image: DecodedImage | None
+    is_drawn: bool
+
+
 Check = Callable[[Evidence], Refusal | None]
-Comparison = Callable[[Fingerprint, DecodedImage | None, Known], Refusal | None]
+Comparison = Callable[[Compared, Known], Refusal | None]
 
 
 def has_shape(evidence: Evidence) -> Refusal | None:
@@ -143,27 +152,30 @@ def decodes(evidence: Evidence) -> Refusal | None:
     return Refusal(image.reason, image.detail) if isinstance(image, ImageRefused) else None
 
 
-def is_new(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
+def is_new(candidate: Compared, known: Known) -> Refusal | None:
     """Nobody made the same pixels, question, choices and answer before."""
-    other = next((found for earlier in known.earlier if (found := earlier.exact(mark))), None)
+    other = next((found for earlier in known.earlier if (found := earlier.exact(candidate.mark))), None)
     return Refusal(RejectionReason.EXACT_DUPLICATE, f"the same as {other}") if other else None
 
 
-def is_no_probe(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
+def is_no_probe(candidate: Compared, known: Known) -> Refusal | None:
     """It is no copy or near-copy of a probe or an exam item."""
-    leak = known.firewall.leak(mark, image)
+    leak = known.firewall.leak(candidate.mark, candidate.image, is_drawn=candidate.is_drawn)
     return Refusal(RejectionReason.PROBE_LEAK, leak.detail) if leak else None
 
 
-def is_no_benchmark(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
+def is_no_benchmark(candidate: Compared, known: Known) -> Refusal | None:
     """It is no copy or near-copy of an item of a registered benchmark."""
-    leak = next((found for benchmark in known.benchmarks if (found := benchmark.leak(mark, image))), None)
-    return Refusal(RejectionReason.BENCHMARK_LEAK, leak.detail) if leak else None
+    for benchmark in known.benchmarks:
+        leak = benchmark.leak(candidate.mark, candidate.image, is_drawn=candidate.is_drawn)
+        if leak is not None:
+            return Refusal(RejectionReason.BENCHMARK_LEAK, leak.detail)
+    return None
 
 
-def is_different(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
+def is_different(candidate: Compared, known: Known) -> Refusal | None:
     """It is no near-copy of an earlier candidate, image and question judged together."""
-    other = next((found for earlier in known.earlier if (found := earlier.near(mark, image))), None)
+    other = next((found for earlier in known.earlier if (found := earlier.near(candidate.mark, candidate.image))), None)
     return Refusal(RejectionReason.NEAR_DUPLICATE, f"a near-copy of {other}") if other else None
 
 
@@ -178,16 +190,16 @@ def inspect(evidence: Evidence) -> Refusal | None:
     return _first(check(evidence) for check in CHECKS)
 
 
-def compare(mark: Fingerprint, image: DecodedImage | None, known: Known) -> Refusal | None:
-    """The first refusal of what passed `inspect`, or None where every comparison passes; without the image, crops may be overlooked."""
-    return _first(comparison(mark, image, known) for comparison in COMPARISONS)
+def compare(candidate: Compared, known: Known) -> Refusal | None:
+    """The first refusal of what passed `inspect`, or None where every comparison passes."""
+    return _first(comparison(candidate, known) for comparison in COMPARISONS)
 
 
 def refuse(evidence: Evidence, known: Known) -> Refusal | None:
     """The first refusal by any check, or None where all pass."""
     refusal = inspect(evidence)
     image = None if isinstance(evidence.image, ImageRefused) else evidence.image
-    return refusal or compare(evidence.fingerprint, image, known)
+    return refusal or compare(Compared(evidence.fingerprint, image, evidence.is_proven), known)
 
 
 def _first(outcomes: Iterable[Refusal | None]) -> Refusal | None:

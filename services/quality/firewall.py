@@ -3,7 +3,8 @@
 - A copy of an item's picture is a leak whatever is asked about it, cropped or mirrored too, if the picture has enough detail to mean
   something; a picture without (a blue sky, one dot) leaks only together with its question and answer.
 - A copy that was edited is a leak with its answer and a question that shares some words, or with a question or an answer that only few
-  items have: drawings of one template differ by what looks like a small edit, and then by their answers.
+  items have: drawings of one template differ by what looks like a small edit, and then by their answers. Where no template drew the
+  candidate and all that differs lies together, it is a leak whatever is asked.
 - A distinctive question is a leak whatever picture it is asked about.
 """
 
@@ -19,6 +20,7 @@ from services.quality.question_index import QuestionIndex, Rows
 from services.quality.text_likeness import TextIndex
 from shared.images.decoding import DecodedImage
 from shared.images.grids import Flags
+from shared.images.likeness import Kind
 from shared.images.look import Look
 from shared.images.look_index import Alike, LookIndex
 
@@ -76,25 +78,29 @@ class Firewall:
     def __len__(self) -> int:
         return len(self._names)
 
-    def leak(self, fingerprint: Fingerprint, image: DecodedImage | None = None) -> Leak | None:
+    def leak(self, fingerprint: Fingerprint, image: DecodedImage | None = None, *, is_drawn: bool = False) -> Leak | None:
         """What a candidate repeats, or None.
 
         Args:
             fingerprint: of the candidate.
             image: its image, where it is at hand: crops are found more surely.
+            is_drawn: whether a template drew it, so that an edited copy may be another drawing; it is quicker, too.
         """
-        found = self._picture_leak(fingerprint, image) if fingerprint.cells and len(self._looks) else None
+        found = self._picture_leak(fingerprint, image, is_drawn) if fingerprint.cells and len(self._looks) else None
         if found is not None:
             return found
         item = self._texts.like(fingerprint.words, fingerprint.answer)
         return None if item is None else Leak(self._names[item], Matched.TEXT, f"the question of {self._names[item]}")
 
-    def _picture_leak(self, fingerprint: Fingerprint, image: DecodedImage | None) -> Leak | None:
+    def _picture_leak(self, fingerprint: Fingerprint, image: DecodedImage | None, is_drawn: bool) -> Leak | None:
         look = Look(fingerprint.cells, fingerprint.short_side_px, image)
         same_question = self._flags(self._questions.same_question(fingerprint))
         same_both = same_question & self._flags(self._questions.same_answer(fingerprint))
-        changed = self._looks.alike(look, edited=self._flags(*self._related(fingerprint)))
-        for each in chain(self._looks.uncropped(look), changed):
+        related = self._flags(*self._related(fingerprint))
+        for each in chain(self._looks.uncropped(look), self._looks.alike(look, edited=related if is_drawn else None)):
+            is_edited = each.likeness.kind is Kind.EDITED
+            if is_edited and not related[each.row] and not each.likeness.is_one_edit:
+                continue
             if each.likeness.means_something or same_both[each.row]:
                 return self._told(each, bool(same_question[each.row]))
         return None
@@ -115,4 +121,6 @@ class Firewall:
     def _told(self, alike: Alike, has_same_question: bool) -> Leak:
         name = self._names[self._pictured[alike.row]]
         matched = Matched.BOTH if has_same_question else Matched.IMAGE
-        return Leak(name, matched, f"a {alike.likeness} of {'' if has_same_question else 'the picture of '}{name}")
+        likeness = str(alike.likeness)
+        article = "an" if likeness.startswith("e") else "a"
+        return Leak(name, matched, f"{article} {likeness} of {'' if has_same_question else 'the picture of '}{name}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from services.quality.checks import Known, compare
+from services.quality.checks import Compared, Known, compare
 from services.quality.difficulty import Rollouts, Window, is_against, outside
 from services.quality.judgement import Solution
 from services.quality.refusal import Refusal
@@ -139,7 +139,8 @@ class LeaseReview:
         sources: list[SourceMark] = []
         for at in self._accepted():
             each, verdict = self._screened[at], self._verdicts[at]
-            refusal = (compare(each.fingerprint, each.image, known) if each.fingerprint else None) or self._share_fault(each, sources)
+            candidate = Compared(each.fingerprint, each.image, each.is_proven) if each.fingerprint else None
+            refusal = (compare(candidate, known) if candidate else None) or self._share_fault(each, sources)
             if refusal is not None:
                 self._refuse(at, refusal, verdict.pass_rate)
                 self._num_open += 1

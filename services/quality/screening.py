@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.quality.checks import Known, compare, inspect
+from services.quality.checks import Compared, Known, compare, inspect
 from services.quality.evidence import UNJUDGED, Caps, Evidence, Terms
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.fingerprints import Fingerprint
@@ -52,7 +52,7 @@ def compare_all(inspected: Sequence[Screened], known: Known) -> tuple[Screened, 
     compared = []
     for each in inspected:
         mark, candidate_id = each.fingerprint, each.candidate.candidate_id
-        refusal = each.refusal if mark is None else compare(mark, each.image, known)
+        refusal = each.refusal if mark is None else compare(Compared(mark, each.image, each.is_proven), known)
         if refusal is None and candidate_id in ids:
             refusal = Refusal(RejectionReason.SCHEMA, "its candidate_id was given to another candidate")
         if refusal is None and mark is not None:

@@ -15,6 +15,8 @@ MIN_RMS = 2.5
 """Weaker details, root mean square of 255, are noise and may disagree."""
 _MIN_CURVATURE = 5.0
 """Of a cell with detail, of 255: by how much it departs from a slope through its neighbours."""
+MIN_FILLED = 0.3
+"""Share of the box around an edit that it fills. Nine of ten edits fill more than half; what tells two drawings is all over them."""
 _BLOCK = 4
 
 Counts = npt.NDArray[np.int64]
@@ -47,6 +49,24 @@ def spread(flags: Flags) -> Counts:
     """Blocks of 4 × 4 cells, of 64, in which more than one cell is set."""
     num: Counts = (_blocks(flags).sum(axis=(2, 4)) > 1).sum(axis=(1, 2))
     return num
+
+
+def lie_together(flags: Flags) -> Flags:
+    """Whether the cells that are set fill a good part of the box around them, n; those without a neighbour do not count."""
+    height, width = flags.shape[1:]
+    framed = np.pad(flags, ((0, 0), (1, 1), (1, 1)))
+    around = sum(framed[:, y : y + height, x : x + width].astype(np.int64) for y in range(3) for x in range(3))
+    touching: Flags = flags & (around > 1)
+    tall, wide = _extent(touching, axis=2), _extent(touching, axis=1)
+    filled: Flags = touching.sum(axis=(1, 2)) >= MIN_FILLED * tall * wide
+    return filled
+
+
+def _extent(flags: Flags, axis: int) -> Counts:
+    """Rows or columns from the first with a cell that is set to the last, n; `axis` is the one that they run along."""
+    lines = np.atleast_2d(flags.any(axis=axis))
+    extent: Counts = np.where(lines.any(axis=1), lines.shape[1] - lines[:, ::-1].argmax(axis=1) - lines.argmax(axis=1), 0)
+    return extent
 
 
 def _departures(planes: Floats) -> Floats:

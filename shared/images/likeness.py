@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from shared.images.alignment import MIN_COVERAGE
 from shared.images.decoding import Pixels
-from shared.images.details import MIN_DETAILS, agreement, is_detail, spread
+from shared.images.details import MIN_DETAILS, agreement, is_detail, lie_together, spread
 from shared.images.grids import GRID, Flags, Floats, Windows, halved, halved_flags, weights
 from shared.images.look import Look
 
@@ -58,6 +58,8 @@ class Likeness:
     """Cells with detail in which both agree."""
     is_mirrored: bool = False
     is_cropped: bool = False
+    is_one_edit: bool = False
+    """Whether all that differs lies together, which other pictures of one layout do not do."""
 
     @property
     def means_something(self) -> bool:
@@ -116,9 +118,10 @@ def compare(look: Look, windows: Windows, luma: Floats, colors: Floats, short_si
     is_near = is_edited & (num_over <= MAX_OVER_NEAR) & (color_shift <= MAX_COLOR_SHIFT)
     kinds = np.select([is_copy, is_near, is_edited], [Kind.COPY, Kind.NEAR, Kind.EDITED], Kind.OTHER)
     is_cropped = np.abs(look.to_whole(windows) - np.round(windows)).max(axis=1) > _MIN_CROPPED
+    is_one_edit = (kinds == Kind.EDITED) & lie_together(found.over)
     return [
-        Likeness(Kind(int(kind)), int(num), bool(window[0] > window[1]), bool(cropped))
-        for kind, num, window, cropped in zip(kinds, num_details, windows, is_cropped, strict=True)
+        Likeness(Kind(int(kind)), int(num), bool(window[0] > window[1]), bool(cropped), bool(one_edit))
+        for kind, num, window, cropped, one_edit in zip(kinds, num_details, windows, is_cropped, is_one_edit, strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from services.generators.rendered.candidates import CELLS, make_candidates
-from services.quality.checks import CHECKS, COMPARISONS, Known
+from services.quality.checks import CHECKS, COMPARISONS, Compared, Known
 from services.quality.evidence import Caps, Evidence, Terms
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.firewall import Firewall, FirewallItem
@@ -65,13 +65,12 @@ def timed(name: str, work: Callable[[], int], num: int) -> float:
 
 
 def compared(evidence: Sequence[Evidence], known: Known, what: str) -> float:
-    marks = [each.fingerprint for each in evidence]
-    images = [each.image if isinstance(each.image, DecodedImage) else None for each in evidence]
+    candidates = [
+        Compared(each.fingerprint, each.image if isinstance(each.image, DecodedImage) else None, each.is_proven) for each in evidence
+    ]
     total_s = 0.0
     for comparison in COMPARISONS:
-        outcome = lambda comparison=comparison: sum(  # noqa: E731
-            comparison(mark, image, known) is not None for mark, image in zip(marks, images, strict=True)
-        )
+        outcome = lambda comparison=comparison: sum(comparison(each, known) is not None for each in candidates)  # noqa: E731
         total_s += timed(f"{comparison.__name__}{what}", outcome, len(evidence))
     return total_s
 

@@ -105,7 +105,7 @@ def false_leaks(firewall: Firewall, items: Iterable[Item]) -> tuple[dict[str, Ta
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
     taken = []
     for made in items:
-        leak = firewall.leak(*marked(made))
+        leak = firewall.leak(*marked(made), is_drawn=bool(made.scene))
         tallies[made.family].add(leak is not None)
         if leak is not None:
             taken.append((made, leak))

@@ -34,8 +34,8 @@ def crowd(question: str, answer: str) -> list[tuple[Fingerprint, DecodedImage | 
     return [asked(draw("texture", number), question, answer) for number in range(4)]
 
 
-def leak(walls: Firewall, image: Image.Image | bytes | None, question: str, answer: str = "7") -> Leak | None:
-    return walls.leak(*asked(image, question, answer))
+def leak(walls: Firewall, image: Image.Image | bytes | None, question: str, answer: str = "7", *, is_drawn: bool = False) -> Leak | None:
+    return walls.leak(*asked(image, question, answer), is_drawn=is_drawn)
 
 
 @pytest.mark.parametrize("copy", [STORED["JPEG 50"], CROPPED["cropped 5 %, JPEG 75"], MIRRORED["mirrored, cropped 5 %, JPEG 75"]])
@@ -77,16 +77,29 @@ def edited_by_a_lot() -> bytes:
         ("Is there a river?", "no", False),
     ],
 )
-def test_an_edited_picture_needs_its_answer_and_some_of_its_question(question: str, answer: str, is_leak: bool) -> None:
+def test_an_edited_drawing_needs_its_answer_and_some_of_its_question(question: str, answer: str, is_leak: bool) -> None:
     walls = firewall(asked(PICTURE, "How many hills are there?", "3"), *crowd("How many hills are there?", "3"), *crowd(SHORT, "5"))
-    assert (leak(walls, edited_by_a_lot(), question, answer) is not None) is is_leak
+    assert (leak(walls, edited_by_a_lot(), question, answer, is_drawn=True) is not None) is is_leak
 
 
-def test_a_question_or_an_answer_that_few_items_have_tells_an_edited_picture() -> None:
+def test_a_question_or_an_answer_that_few_items_have_tells_an_edited_drawing() -> None:
     walls = firewall(asked(PICTURE, "Which village lies behind the third ridge?", "Tamsin Cross"), *crowd(SHORT, "5"))
-    assert leak(walls, edited_by_a_lot(), "Which village lies behind the third ridge?", "5") is not None
-    assert leak(walls, edited_by_a_lot(), SHORT, "Tamsin Cross") is not None
-    assert leak(walls, edited_by_a_lot(), SHORT, "9") is None
+    assert leak(walls, edited_by_a_lot(), "Which village lies behind the third ridge?", "5", is_drawn=True) is not None
+    assert leak(walls, edited_by_a_lot(), SHORT, "Tamsin Cross", is_drawn=True) is not None
+    assert leak(walls, edited_by_a_lot(), SHORT, "9", is_drawn=True) is None
+
+
+@pytest.mark.parametrize("name", ["edited 1 %", "edited 3 %, JPEG 75", "edited 3 %, mirrored, JPEG 75"])
+def test_one_edit_of_a_picture_that_no_template_drew_is_a_leak_whatever_is_asked(name: str) -> None:
+    walls = firewall(asked(draw("document", 1), "Who?"), asked(PICTURE, "What stands on the ridge?", "a hut"), *crowd(SHORT, "5"))
+    found = leak(walls, EDITED[name](PICTURE, Random(1)), SHORT, "9")
+    assert found is not None and (found.name, found.matched) == ("item 1", Matched.IMAGE)
+
+
+def test_documents_of_one_layout_are_no_edits_of_each_other() -> None:
+    walls = firewall(*(asked(draw("document", number), SHORT, "5") for number in range(40)))
+    for number in range(100, 140):
+        assert leak(walls, draw("document", number), "Whose?", "9") is None
 
 
 def test_pictures_without_detail_leak_only_with_their_question() -> None:

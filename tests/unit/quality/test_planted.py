@@ -53,7 +53,7 @@ def test_leaks_of_each_kind_are_found_with_their_question_and_reworded(name: str
     assert tally.share >= 0.95, tally
 
 
-@pytest.mark.parametrize("name", [name for name in GRADES if not name.startswith("edited")])
+@pytest.mark.parametrize("name", GRADES)
 def test_pictures_that_leak_are_found_whatever_is_asked(name: str) -> None:
     tally = found(recall(firewall().leak, copied(), {name: COPIES[name]}, ("unrelated",)))
     assert tally.share >= 0.92, tally
