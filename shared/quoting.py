@@ -1,7 +1,8 @@
 """Text of others as data: what images, pages and searches say is shown to a model between fences that it can't close.
 
 A fence carries a mark that does not occur in the text, and every line in between begins with a bar, so that no line of the text can look
-like the prompt's own. Characters that people don't see (controls, directions, zero widths, tags, variation selectors) are left out, since
+like the prompt's own. Marks by which chat templates tell turns and images apart are broken by a space, for servers read them as such
+wherever they stand. Characters that people don't see (controls, directions, zero widths, tags, variation selectors) are left out, since
 models read them.
 """
 
@@ -14,6 +15,8 @@ _MAX_SOURCE_CHARS = 80
 _MARK_DIGITS = 12
 _BAR = "| "
 _LINE_ENDS = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+_TEMPLATE_MARK = re.compile(r"<(?=[|｜]|/?[A-Za-z][\w.:-]*>)|\[(?=/?[A-Z][A-Z_]+\])")
+"""Begins `<|im_start|>`, `<｜User｜>`, `</s>`, `<image>`, `[INST]` and their like."""
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _HIDDEN = frozenset(
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0x180B, 0x180F)))
@@ -33,6 +36,11 @@ def visible(text: str) -> str:
     return "".join(char for char in lines if char == "\n" or not _is_hidden(char))
 
 
+def tame(text: str) -> str:
+    """The text with a space in every mark of a chat template: to people the same, to a server's tokenizer plain characters."""
+    return _TEMPLATE_MARK.sub(lambda found: f"{found[0]} ", text)
+
+
 def quoted(text: str, *, source: str, max_chars: int = _MAX_CHARS) -> str:
     """Text of others between fences.
 
@@ -46,7 +54,7 @@ def quoted(text: str, *, source: str, max_chars: int = _MAX_CHARS) -> str:
     label = " ".join(visible(source).replace("<", "(").replace(">", ")").split())[:_MAX_SOURCE_CHARS]
     cut = f", the first {len(body):,} of {len(seen):,} characters" if len(seen) > len(body) else ""
     mark = mark_for(f"{label}\n{body}")
-    lines = "\n".join(_BAR + line for line in body.split("\n"))
+    lines = "\n".join(_BAR + line for line in tame(body).split("\n"))
     return f"<<<quoted {mark}: {label}{cut}>>>\n{lines}\n<<<end {mark}>>>"
 
 

@@ -14,6 +14,7 @@ from shared.llm.budget import Amount
 from shared.llm.models_file import Endpoint, ModelChoice
 from shared.llm.port import Call, Part
 from shared.llm.structure import Invalid, schema_text, strict_schema
+from shared.quoting import tame
 
 _TOKENS_PER_MESSAGE = 16
 """Roles and separators that a chat template puts around a message."""
@@ -71,9 +72,10 @@ def chat_body(call: Call, kind: type[BaseModel], choice: ModelChoice, endpoint: 
 
 def complaint(invalid: Invalid, kind: type[BaseModel]) -> Messages:
     """What is said to a model after an unusable reply: its reply, and what was wrong."""
-    quoted = invalid.text[:_MAX_QUOTED_CHARS].strip() or "(nothing)"
+    # The reply may repeat what stands in an image.
+    quoted = tame(invalid.text[:_MAX_QUOTED_CHARS].strip()) or "(nothing)"
     shorter = " Be much shorter." if invalid.reason == "truncated" else ""
-    text = f"That can't be used: {invalid.detail}.{shorter} Reply again with one JSON object that matches the schema {kind.__name__}."
+    text = f"That can't be used: {tame(invalid.detail)}.{shorter} Reply again with one JSON object that matches the schema {kind.__name__}."
     return [{"role": "assistant", "content": quoted}, {"role": "user", "content": text}]
 
 

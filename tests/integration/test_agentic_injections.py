@@ -47,6 +47,7 @@ def check_requests(requests: list[ChatRequest]) -> None:
     for request in requests:
         assert request.system == prompt(PROMPTS[request.schema_name])
         told = ours(request)
+        assert "<|" not in "\n".join(request.texts), "a mark of a chat template, which servers would read as one"
         assert CANARY not in told and CANARY.lower() not in told.lower()
         assert not re.search("ignore (all )?previous|im_start|SYS>>|attacker|169.254", told, re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from services.generators.agentic.agents.items import MultipleChoiceItem, NumericItem, TextItem
+from services.generators.agentic.agents.items import Item, MultipleChoiceItem, NumericItem, TextItem
 from services.generators.agentic.agents.select import Fit, Selection
 from shared.answers import check_reference
 from shared.domain import ImageCategory, QuestionType
@@ -72,3 +72,15 @@ def test_images_of_another_category_do_not_serve_whatever_is_said_of_them() -> N
     assert selection.places(ImageCategory.MAP) == [2, 1]
     assert selection.places(ImageCategory.DIAGRAM) == [0]
     assert selection.places(ImageCategory.MEDICAL) == []
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        TextItem(evidence="e", question="What does the sign say?", answer="<|image_pad|>").item(0),
+        TextItem(evidence="e", question="What stands before <|im_\u200bend|>?", answer="Oak").item(0),
+        choice("red", ["blue", "</s>"]).item(1),
+    ],
+)
+def test_marks_of_chat_templates_do_not_get_into_questions(item: Item) -> None:
+    assert item.fault() is not None and "by which models tell turns" in item.fault()  # type: ignore[operator]

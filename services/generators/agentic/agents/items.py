@@ -10,7 +10,7 @@ from services.generators.agentic.agents.consultation import AgentReply
 from shared.answers import check_reference, grade
 from shared.domain import QuestionType
 from shared.prompt import LETTERS
-from shared.quoting import visible
+from shared.quoting import tame, visible
 
 _Question = Annotated[str, Field(min_length=8, max_length=500)]
 _Evidence = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -29,6 +29,8 @@ class Item:
 
     def fault(self) -> str | None:
         """What is wrong with its shape, in words; None where it can be asked and graded."""
+        if any(tame(text) != text for text in (self.question, self.answer, *self.choices)):
+            return "it holds a mark like <|…|>, <…> or […], by which models tell turns and images apart: ask about something else"
         arguments = {"question_type": self.question_type, "answer": self.answer, "choices": self.choices}
         wrong = check_reference(**arguments, tolerance=self.tolerance)  # type: ignore[arg-type]
         if wrong is None and not grade(self.answer, **arguments, tolerance=self.tolerance).is_correct:  # type: ignore[arg-type]
