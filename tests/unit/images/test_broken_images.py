@@ -18,10 +18,10 @@ BROKEN = bombs() | polyglots() | damaged()
 @pytest.mark.parametrize("name", BROKEN)
 def test_it_is_refused(name: str) -> None:
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ImageRefused) as refusal:
         decode_image(BROKEN[name], max_bytes=8_000_000, max_pixels=4_194_304)
-    elapsed_s, peak = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
+    elapsed_s, peak = time.thread_time() - started, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert refusal.value.reason in (RejectionReason.IMAGE_TOO_LARGE, RejectionReason.IMAGE_UNDECODABLE)
     assert elapsed_s < 1

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -12,7 +13,8 @@ import pytest
 from services.generators.rendered.candidates import CELLS, make_candidates
 from services.quality.fingerprint_index import FingerprintIndex
 from services.quality.firewall import Firewall
-from shared.domain import Candidate, RejectionReason
+from services.quality.judgement import check_necessity, read_solution
+from shared.domain import Candidate, QuestionType, RejectionReason
 from tests.planted.copies import COPIES, CROPPED, EDITED, MIRRORED, SCALED, STORED, Copy
 from tests.planted.corpus import Item, distinct_items, items
 from tests.planted.measuring import Tally, false_duplicates, false_leaks, firewall_of, has_detail, index_of, marked, recall, text_recall
@@ -106,4 +108,12 @@ def test_wrong_candidates_are_refused_for_what_is_wrong(spoil: Callable[[Candida
 def test_grades_and_texts_are_what_they_are_called() -> None:
     every: tuple[dict[str, Copy], ...] = (STORED, SCALED, CROPPED, MIRRORED, EDITED)
     assert len(COPIES) == sum(map(len, every))
-    assert all(question and answer for question, answer in TEXT_ONLY)
+
+
+@pytest.mark.parametrize(("question", "answer"), TEXT_ONLY)
+def test_questions_that_are_answered_without_the_image_are_refused(question: str, answer: str) -> None:
+    asked = next(made for made in drawn() if made.cell.question_type is QuestionType.TEXT)
+    asked = replace(asked, question=question, answer=answer)
+    refusal = check_necessity([read_solution(asked, f"The answer is {answer}.", "blind")])
+    assert refusal is not None and refusal.reason is RejectionReason.NEEDS_NO_IMAGE
+    assert check_necessity([read_solution(asked, None, "blind")]) is None
