@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 
 from shared.domain import QuestionType
+from shared.quoting import tame
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -21,9 +22,12 @@ PROMPT_TEMPLATE = hashlib.sha256(repr((LETTERS, sorted(INSTRUCTIONS.items()), "q
 
 
 def render_question(question: str, question_type: QuestionType, choices: Sequence[str] = ()) -> str:
-    """The text part of a prompt: the question, lettered options where there are any, and how to answer."""
+    """The text part of a prompt: the question, lettered options where there are any, and how to answer.
+
+    Marks of chat templates within it are broken: one image more than there are, or a turn that ends, would fail a whole batch.
+    """
     options = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
-    return "\n".join([question, *options, INSTRUCTIONS[question_type]])
+    return "\n".join([*map(tame, (question, *options)), INSTRUCTIONS[question_type]])
 
 
 def conversation(text: str) -> list[dict[str, object]]:
