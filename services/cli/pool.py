@@ -54,7 +54,9 @@ def add_command(
     refusals: Annotated[Path | None, typer.Option(help="Where to write which files were refused and why, as JSONL.")] = None,
     max_bytes: Annotated[int, typer.Option(min=1, help="Refuse larger files.")] = CAPS.max_bytes,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse images of more pixels, before any is unpacked.")] = CAPS.max_pixels,
-    max_side: Annotated[int, typer.Option(min=32, help="Scale larger images down to so many pixels.")] = CAPS.max_side_px,
+    max_side: Annotated[
+        int, typer.Option(min=32, max=CAPS.max_side_px, help="Scale larger images down to so many pixels.")
+    ] = CAPS.max_side_px,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     store_url: StoreUrl = "",
     as_json: Json = False,

@@ -158,6 +158,7 @@ def test_without_a_licence_nothing_is_taken_in(images: Path, state: Path) -> Non
         (("add", "empty", "--licence", "x"), 1, "there is no image in empty"),
         (("add", "empty/c.parquet", "--licence", "x"), 1, "is not a Parquet file"),
         (("add", "s3://127.0.0.1:1", "--licence", "x"), 2, "the source must name a host and a bucket"),
+        (("add", "empty", "--licence", "x", "--max-side", "4096"), 2, "or equal to 2048"),
         (("stats",), 2, "there is no pool in"),
         (("search", "cat"), 2, "there is no pool in"),
         (("search",), 2, "search for words"),
