@@ -167,3 +167,20 @@ async def test_a_diffusion_editors_image_is_kept_and_replayed_from_the_store(bus
         before = len(on.llm.edit_requests)
         strict = await craft_list(on.equipment, assignments(ImageCategory.MAP, num=2), RULES)
         assert (failures(strict), len(on.llm.edit_requests)) == ({("edit", "unusable"): 2}, before)
+
+
+async def test_a_diffusion_editors_image_that_shows_nothing_is_one_candidate_less(bus: Bus, settings: RoomSettings, tmp_path: Path) -> None:
+    def script(request: ChatRequest) -> str:
+        answer = Sighted(wants_edit=WISH)(request)
+        return json.dumps({"ops": [], "diffusion": "turn it"}) if request.schema_name == "EditPlan" else answer
+
+    def speck(request: EditRequest) -> bytes:
+        sink = io.BytesIO()
+        Image.new("RGB", (900, 3)).save(sink, format="PNG")
+        return sink.getvalue()
+
+    async with stage(bus, settings, tmp_path, pictures=draw_pictures(8), script=script, edit_image="editor") as on:
+        on.llm.edit = speck
+        batch = await craft_list(on.equipment, assignments(num=2), RULES)
+        assert (batch.crafted, failures(batch)) == ((), {("edit_image", "no_image"): 2})
+        assert not [request for request in on.llm.requests if request.schema_name == "Observations"]

@@ -11,6 +11,7 @@ from services.generators.agentic.darkroom import Darkroom, Print, to_size
 from services.generators.agentic.equipment import Equipment
 from services.generators.agentic.source import Source
 from services.generators.agentic.tools.edit_effects import Effect, effects
+from services.generators.agentic.tools.edit_pixels import MIN_SIDE_PX
 from services.generators.agentic.tools.edits import EditRefused
 from services.generators.agentic.tools.policies import POLICIES, check_policy
 from shared.domain import ArtifactRef
@@ -104,6 +105,8 @@ async def _diffused(
         op, ref, (width_px, height_px) = await darkroom.keep_diffusion(reply.value, prompt, model=reply.model, seed=seed)
     except ImageRefused as error:
         raise AgentFailed(Role.EDIT_IMAGE, "no_image", error.detail) from error
+    if min(width_px, height_px) < MIN_SIDE_PX:
+        raise AgentFailed(Role.EDIT_IMAGE, "no_image", f"it sent {width_px}×{height_px} px: at least {MIN_SIDE_PX} px a side show anything")
     kept: Mapping[str, ArtifactRef] = {ref.sha256: ref}
     ops = (op, *to_size(width_px, height_px, assignment.image_size_px))
     made = await darkroom.edit(source, ops, kept)
