@@ -21,7 +21,7 @@ from tests.integration.scripted_judges import ScriptedJudges, in_case
 from tests.scripted_llm import ScriptedLlm, models_toml
 from tests.unit.quality.suspects import NUMERIC, drawing, encoded, name
 
-NUM_PICTURES, NUM_LEASES, PER_DOMAIN = 18, 8, 3
+NUM_RUNS, NUM_PICTURES, NUM_LEASES, PER_DOMAIN = 6, 18, 8, 3
 DOMAINS = [f"site{number}.test" for number in range(4)]
 COPIES: tuple[Callable[[Image.Image], bytes], ...] = (
     encoded,
@@ -77,7 +77,7 @@ def copy_of(number: int, asked_for: Lease, rng: Random) -> Candidate:
 async def test_no_picture_and_no_source_gets_in_more_often_than_it_may(stage: QualityStage, judges: ScriptedJudges) -> None:
     rng, told = Random(11), Counter[Reason | None]()
     async with stage.rooms(2):
-        for turn in range(6):
+        for turn in range(NUM_RUNS):
             run_id = f"race-{turn}"
             quality = replace(stage.spec.quality, max_domain_share=PER_DOMAIN / 40, max_image_share=1.0)
             planning = replace(stage.spec.planning, num_samples=40)
@@ -98,7 +98,8 @@ async def test_no_picture_and_no_source_gets_in_more_often_than_it_may(stage: Qu
             ]
             assert len(set(accepted)) == len(accepted), "no two copies of one picture"
             domains = Counter(DOMAINS[number % len(DOMAINS)] for number in accepted)
-            assert set(domains.values()) == {PER_DOMAIN}, "what a source may supply, it does, and no more"
+            assert max(domains.values()) <= PER_DOMAIN, "no source supplies more than its share"
             told.update(verdict.reason for review in reviews.values() for verdict in review.verdicts)
     assert set(told) <= {None, Reason.NEAR_DUPLICATE, Reason.EXACT_DUPLICATE, Reason.OVER_REPRESENTED, Reason.OVER_QUOTA}
+    assert told[None] >= 0.9 * NUM_RUNS * len(DOMAINS) * PER_DOMAIN, "and hardly less"
     assert told[Reason.NEAR_DUPLICATE] > 50 and told[Reason.OVER_REPRESENTED] > 20
