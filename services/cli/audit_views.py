@@ -12,7 +12,7 @@ from services.cli.audit_drawing import Drawn
 from services.cli.audit_labels import LabelCounts, label_counts, overall
 from services.cli.audit_origin import maker_of
 from services.cli.plain import plain
-from services.cli.words import estimated, words
+from services.cli.words import estimated, percent, words
 from shared.events import LabelAudited
 from shared.run_spec import RunSpec
 
@@ -34,7 +34,7 @@ def audit_json(
         "per_cell": per_cell,
         "min_label_precision": bound,
         "samples": [_sample_json(each, last.get(each.sample.sample_id), (images or {}).get(each.sample.sample_id)) for each in drawn],
-        "cells": [{"cell": plain(cell), **counts_json(of), "is_held_back": of.is_below(bound)} for cell, of in counts.items()],
+        "cells": [{"cell": plain(cell), **counts_json(of), "is_below_bound": of.is_below(bound)} for cell, of in counts.items()],
         "overall": counts_json(overall(counts.values())),
     }
 
@@ -46,7 +46,7 @@ def counts_json(counts: LabelCounts) -> dict[str, Any]:
 
 def render_audit(spec: RunSpec, drawn: Collection[Drawn], last: Mapping[str, LabelAudited]) -> RenderableType:
     """Label precision by cell, and what is left to be seen."""
-    counts = label_counts(last)
+    counts, bound = label_counts(last), spec.quality.min_label_precision
     num_left = sum(each.sample.sample_id not in last for each in drawn)
     if not drawn and not last:
         return Text(f"Run {spec.run_id}: there is nothing to look at; no dataset that is sealed so far holds such samples", style="italic")
@@ -57,8 +57,9 @@ def render_audit(spec: RunSpec, drawn: Collection[Drawn], last: Mapping[str, Lab
     for name in ("cell", "right", "wrong", "unsure", "precision", ""):
         table.add_column(name, justify="left" if name in ("cell", "") else "right")
     for cell, of in counts.items():
-        is_held = of.is_below(spec.quality.min_label_precision)
-        table.add_row(words(str(cell)), *_figures(of), Text("held back", style="red") if is_held else Text(""))
+        # Whether it is held back, the planner decides with the next mixture, if there is one.
+        note = f"surely below {percent(bound)}" if of.is_below(bound) else ""
+        table.add_row(words(str(cell)), *_figures(of), Text(note, style="red"))
     table.add_section()
     table.add_row("all", *_figures(overall(counts.values())), "", style="bold")
     return Group(head, table)

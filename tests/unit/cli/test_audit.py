@@ -21,7 +21,7 @@ from services.cli.audit_labels import LabelCounts, label_counts, last_words, ove
 from services.cli.audit_origin import maker_of, origin_of
 from services.cli.audit_picture import half_blocks, save_image, shown_share
 from services.cli.audit_screen import described, show_image
-from services.cli.audit_views import audit_json
+from services.cli.audit_views import audit_json, render_audit
 from services.cli.keyboard import Keyboard, open_keyboard
 from shared.domain import AuditVerdict
 from shared.errors import BadConfiguration, Rejected
@@ -98,7 +98,17 @@ def test_state_names_drawn_samples_and_counts_every_word() -> None:
     assert [sample["verdict"] for sample in state["samples"]] == ["wrong", None, None, None]
     assert state["samples"][0]["maker"] == "rendered"
     (cell,) = state["cells"]
-    assert (cell["num_wrong"], cell["num_audited"], cell["precision"], cell["is_held_back"]) == (4, 4, 0.0, True)
+    assert (cell["num_wrong"], cell["num_audited"], cell["precision"], cell["is_below_bound"]) == (4, 4, 0.0, True)
+
+
+def test_table_says_which_cells_are_surely_below_the_bound() -> None:
+    words = [*(word(f"w{n}", AuditVerdict.WRONG) for n in range(3)), word("r", AuditVerdict.CORRECT, cell=1)]
+    console = Console(file=(shown := io.StringIO()), width=140)
+    console.print(render_audit(SPEC, [], last_words(words)))
+    first, second = (line for line in shown.getvalue().splitlines() if "/" in line)
+    assert "surely below 95.0 %" in first and "below" not in second
+    console.print(render_audit(SPEC, [], {}))
+    assert "there is nothing to look at" in shown.getvalue()
 
 
 def agentic(**changes: object) -> Sample:
