@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.planner.ledger import CellLedger, Issue, LeaseEntry, PlanLedger
@@ -25,10 +25,10 @@ def next_issue(plan: PlanLedger, cell: CellLedger, offers: Sequence[Offer], *, n
     asked = Counter[str]()
     for entry in cell.leases:
         asked[entry.kind] += entry.num_candidates
-    shares = shares_of(offers, plan.kind_shares)
-    lacking = {offer.kind: shares[offer.kind] * (cell.num_asked + num_needed) - asked[offer.kind] for offer in offers}
+    due = _apportioned(shares_of(offers, plan.kind_shares), cell.num_asked + num_needed, _phase(plan, cell.cell, "kinds"))
+    lacking = {offer.kind: due[offer.kind] - asked[offer.kind] for offer in offers}
     offer = max(offers, key=lambda offer: lacking[offer.kind])
-    num_candidates = min(plan.lease_size, num_left, num_needed, max(1, round(lacking[offer.kind])))
+    num_candidates = min(plan.lease_size, num_left, num_needed, max(1, lacking[offer.kind]))
     return _issued(plan, cell, cell.leases, offer, num_candidates, cell.deficit)
 
 
@@ -65,9 +65,19 @@ def _not_dry(leases: Sequence[LeaseEntry], offers: Sequence[Offer]) -> Sequence[
 def _issued(plan: PlanLedger, cell: CellLedger, before: Sequence[LeaseEntry], offer: Offer, num_candidates: int, num_wanted: int) -> Issue:
     num_candidates = min(num_candidates, offer.max_lease_size or num_candidates)
     num_leases = sum(entry.kind == offer.kind for entry in before)
-    is_annotation = offer.can_annotate and _is_due(num_leases, plan.annotate_share, _phase(plan, cell.cell))
+    is_annotation = offer.can_annotate and _is_due(num_leases, plan.annotate_share, _phase(plan, cell.cell, "annotate"))
     task = LeaseTask.ANNOTATE if is_annotation else None
     return Issue(offer.kind, num_candidates, min(num_wanted, num_candidates), task)
+
+
+def _apportioned(shares: Mapping[str, float], num: int, phase: float) -> dict[str, int]:
+    """So many candidates by the kinds' shares: floor or ceiling of each, the phase decides which (systematic sampling)."""
+    apportioned, before, end = {}, 0, 0.0
+    for kind, share in shares.items():
+        end += share * num
+        apportioned[kind] = math.floor(end + phase) - before
+        before += apportioned[kind]
+    return apportioned
 
 
 def _is_due(number: int, share: float, phase: float) -> bool:
@@ -75,7 +85,7 @@ def _is_due(number: int, share: float, phase: float) -> bool:
     return math.floor(share * (number + 1) + phase) > math.floor(share * number + phase)
 
 
-def _phase(plan: PlanLedger, cell: Cell) -> float:
-    """Where in the round a cell begins, in [0, 1): so that cells with one lease have the share together."""
-    digest = hashlib.sha256(f"{plan.seed}/{plan.run_id}.{plan.iteration}.{cell}/annotate".encode()).digest()
+def _phase(plan: PlanLedger, cell: Cell, purpose: str) -> float:
+    """Where in the round a cell begins, in [0, 1): so that cells with one lease, or with few samples, have the share together."""
+    digest = hashlib.sha256(f"{plan.seed}/{plan.run_id}.{plan.iteration}.{cell}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

@@ -21,8 +21,9 @@ from services.quality.refusal import Refusal
 from services.quality.review import Judged
 from shared.answers import Outcome
 from shared.domain import Candidate, ImageCategory, RejectionReason, Spend
-from shared.errors import Rejected
+from shared.errors import Rejected, Retryable
 from shared.in_parallel import in_parallel
+from shared.llm.failures import UnknownModel
 from shared.llm.port import BudgetSpent, Call, InvalidReply, LanguageModels, M, Part
 from shared.llm.roles import Role
 from shared.run_spec import QualitySpec, RunSpec
@@ -75,7 +76,7 @@ class Judges:
         """What comes of judging a candidate that passed the checks.
 
         Raises:
-            Retryable: an endpoint, the hook, the broker or the store is away.
+            Retryable: an endpoint, the hook, the broker or the store is away, or an endpoint does not know a judge's model.
         """
         if self._models is None:
             return Judged(Refusal(RejectionReason.UNVERIFIABLE, self._lacking()))
@@ -115,6 +116,9 @@ class _Judging:
         except InvalidReply as error:
             self._spent.append(error.spent)
             refusal = Refusal(RejectionReason.UNVERIFIABLE, str(error))
+        except UnknownModel as error:
+            # No candidate of the plan could be judged, and each was paid for: the reviews wait until somebody names the right model.
+            raise Retryable(str(error)) from error
         except (BudgetSpent, Rejected) as error:
             # What an endpoint will never take may be this very image, so the plan must not wait for somebody to change that.
             log.warning("a candidate can't be judged", candidate_id=self._candidate.candidate_id, reason=str(error))

@@ -28,6 +28,10 @@ class Payment(Enum):
     """It may have answered, and the answer was lost: the worst case counts."""
 
 
+class UnknownModel(Rejected):
+    """An endpoint knows the model or the route not at all: no fault of what was asked, and the operator's to mend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failed exchange."""
@@ -38,6 +42,7 @@ class Failure:
     is_overload: bool = False
     is_timeout: bool = False
     is_key_refused: bool = False
+    is_unknown_model: bool = False
     says_away: bool = True
     """It counts towards leaving the endpoint alone."""
     payment: Payment = Payment.NOTHING
@@ -46,6 +51,8 @@ class Failure:
 
     def error(self) -> SpiralError:
         """What is raised where it stays at that."""
+        if self.is_unknown_model:
+            return UnknownModel(self.text)
         return Rejected(self.text) if self.is_final else Retryable(self.text)
 
 
@@ -108,7 +115,8 @@ def refused(place: Place, error: openai.APIStatusError, *, now: datetime, max_re
         return Failure(f"{place} refuses the key ({status}: {said}); {key}: {what}", is_key_refused=True)
     if status == httpx2.codes.NOT_FOUND:
         where = f"{place.models_file}: see [endpoints.{place.endpoint}] url and [models.{place.model_table}] model"
-        return Failure(f"{place} does not know the model {place.model!r} or the route ({said}); {where}", is_final=True, says_away=False)
+        text = f"{place} does not know the model {place.model!r} or the route ({said}); {where}"
+        return Failure(text, is_final=True, says_away=False, is_unknown_model=True)
     if status in _TRANSIENT or status >= httpx2.codes.INTERNAL_SERVER_ERROR:
         return Failure(
             f"{place} answers {status} ({said})" + ("" if status in _OVERLOADED else ": see its log"),

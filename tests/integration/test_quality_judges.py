@@ -190,6 +190,19 @@ async def test_what_an_endpoint_will_never_take_is_unverifiable_and_the_plan_goe
         assert verdict.reason is Reason.UNVERIFIABLE and "violates our policy" in verdict.detail
 
 
+async def test_a_judge_that_its_endpoint_does_not_know_delays_the_review(tmp_path: Path) -> None:
+    async with court(tmp_path) as at:
+        made = [in_case("sound", 1)]
+        at.judges.know(*made)
+        event = await at.desk.generated(lease(), made)
+        at.judges.fault = Fault.failed(404, body="no such model")
+        with pytest.raises(Retryable, match="does not know the model"):
+            await at.desk.heard(event)
+        at.judges.fault = None
+        (reviewed,) = await at.desk.heard(event)
+        assert isinstance(reviewed, CandidatesReviewed) and reviewed.verdicts[0].accepted
+
+
 async def test_a_review_that_breaks_off_is_not_paid_again(tmp_path: Path) -> None:
     async with court(tmp_path) as at:
         made = [in_case("sound", 1), in_case("sound", 2)]

@@ -112,6 +112,12 @@ def test_share_of_a_kind_that_vanished_goes_to_the_others() -> None:
     assert asked(plan) == {"rendered": 40}
 
 
+def test_cells_of_one_sample_have_their_share_together() -> None:
+    plans = (replace(plan_for([1] * len(CELLS), acceptance=1.0), kind_shares=THIRD, seed=seed) for seed in range(40))
+    kinds = [lease.kind for plan in plans for lease in leases(open_plan(plan, everywhere(RENDERED, AGENTIC)), OPENING)]
+    assert kinds.count("agentic") / len(kinds) == pytest.approx(0.3, abs=0.04)
+
+
 def answered(plan: PlanLedger, offered: Routes, made: Callable[[Lease], int]) -> PlanLedger:
     """Every lease of the only cell reviewed, all that was made accepted."""
     plan = open_plan(plan, offered)
