@@ -89,8 +89,8 @@ bench: setup ## Measure bus, evaluator and a whole run against their bare counte
 proto: setup ## Regenerate proto/gen from proto/spiral
 	$(BIN)/python proto/generate.py
 
-release-contract: $(BUF) ## Keep the contract of a release, to check later ones against: make release-contract VERSION=v0.2.0
-	@[[ "$(VERSION)" =~ ^v[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo "name the release: make release-contract VERSION=v0.2.0"; exit 1; }
+release-contract: $(BUF) ## Keep the contract of a release, to check later ones against: make release-contract VERSION=v0.3.0
+	@[[ "$(VERSION)" =~ ^v[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo "name the release: make release-contract VERSION=v0.3.0"; exit 1; }
 	@test ! -e proto/releases/$(VERSION).binpb || { echo "$(VERSION) is released: its contract does not change any more"; exit 1; }
 	$(BUF) build proto --exclude-source-info --output proto/releases/$(VERSION).binpb
 
