@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from services.cli.run_command import say
 from services.cli.session import Session
 from shared.artifacts import Artifacts
 from shared.errors import BadConfiguration
+from shared.in_parallel import in_parallel
 from shared.llm import LanguageModels, Role, open_models, read_models_file
 from shared.pool.batches import find_batch, read_rows
 from shared.pool.vectors import batches_without_vectors, commit_vectors
@@ -23,6 +25,8 @@ from shared.run_spec import SpendingSpec
 
 MAX_COST_USD = 20.0
 _NO_LIMIT = 1 << 60
+_BATCH_SIZE = 64
+_NUM_PARALLEL = 8
 ModelsFile = Annotated[
     Path | None, typer.Option("--models", envvar="SPIRAL_MODELS_FILE", help="The models file, with a model for the role embed.")
 ]
@@ -63,8 +67,10 @@ class Embedder:
     run_id: str
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector for each text; raises as `LanguageModels.embed`."""
-        return await self.port.embed(texts, run_id=self.run_id) if texts else []
+        """One vector for each text, asked for in batches; raises as `LanguageModels.embed`."""
+        batches = [texts[start : start + _BATCH_SIZE] for start in range(0, len(texts), _BATCH_SIZE)]
+        replies = await in_parallel(partial(self.port.embed, run_id=self.run_id), batches, limit=_NUM_PARALLEL)
+        return [vector for reply in replies for vector in reply.value]
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Embeddings: vectors of texts, in batches that are kept as a whole."""
+"""Embeddings: vectors of texts, kept as one reply."""
 
 import hashlib
 import json
@@ -9,40 +9,32 @@ from functools import partial
 import openai
 
 from shared.errors import Rejected
-from shared.in_parallel import in_parallel
 from shared.llm.chat_body import cost
 from shared.llm.exchange import Order
-from shared.llm.models_file import ModelChoice
 from shared.llm.paid_replies import PaidReplies, Till
-from shared.llm.port import InvalidReply
+from shared.llm.port import InvalidReply, Reply
 from shared.llm.reply_cache import Kept
 from shared.llm.roles import Role
 from shared.llm.wire_replies import Embeddings
 
-_BATCH_SIZE = 64
-_NUM_PARALLEL = 8
 _TOKENS_PER_TEXT = 8
 _FLOAT = "f"
 
 Vectors = list[list[float]]
 
 
-async def embed(replies: PaidReplies, texts: Sequence[str], run_id: str) -> Vectors:
+async def embed(replies: PaidReplies, texts: Sequence[str], run_id: str) -> Reply[Vectors]:
     """See `LanguageModels.embed`; values have the precision of 32 bits, whether kept or new."""
     choice = replies.choice(Role.EMBED)
-    if not all(texts):
+    if not texts or not all(texts):
         raise Rejected("an empty text has no embedding: leave it out")
-    batches = [tuple(texts[start : start + _BATCH_SIZE]) for start in range(0, len(texts), _BATCH_SIZE)]
-    embedded = await in_parallel(partial(_embedded, replies, choice, run_id), batches, limit=_NUM_PARALLEL)
-    return [vector for batch in embedded for vector in batch]
-
-
-async def _embedded(replies: PaidReplies, choice: ModelChoice, run_id: str, texts: tuple[str, ...]) -> Vectors:
-    digest = hashlib.sha256(json.dumps(["embed", choice.model, texts]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(["embed", choice.model, list(texts)]).encode()).hexdigest()
     num_input_tokens = sum(len(text.encode()) + _TOKENS_PER_TEXT for text in texts)
 
     async def fetch(till: Till) -> Kept:
-        order = Order(Role.EMBED, choice, cost(choice, num_input_tokens, 0), partial(_send, model=choice.model, texts=texts), Embeddings)
+        order = Order(
+            Role.EMBED, choice, cost(choice, num_input_tokens, 0), partial(_send, model=choice.model, texts=tuple(texts)), Embeddings
+        )
         rows = sorted((await till.get(order)).data, key=lambda row: row.index)
         sizes = {len(row.embedding) for row in rows}
         if [row.index for row in rows] != list(range(len(texts))) or len(sizes) != 1:
@@ -52,7 +44,7 @@ async def _embedded(replies: PaidReplies, choice: ModelChoice, run_id: str, text
         return Kept(choice.model, blob=flat.tobytes())
 
     paid = await replies.reply(digest, role=Role.EMBED, run_id=run_id, choice=choice, fetch=fetch)
-    return _vectors(paid.kept.blob, len(texts))
+    return Reply(_vectors(paid.kept.blob, len(texts)), choice.model, digest, paid.is_cached, paid.spent)
 
 
 def _vectors(blob: bytes, num: int) -> Vectors:

@@ -40,7 +40,7 @@ class OpenAiModels:
         """See `LanguageModels`."""
         return await chat.ask(self._replies, call, schema, model)
 
-    async def embed(self, texts: Sequence[str], *, run_id: str) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], *, run_id: str) -> Reply[list[list[float]]]:
         """See `LanguageModels`."""
         return await embeddings.embed(self._replies, texts, run_id)
 

@@ -109,8 +109,8 @@ class LanguageModels(Protocol):
             BadConfiguration: the role has no model, or not that one.
         """
 
-    async def embed(self, texts: Sequence[str], *, run_id: str) -> list[list[float]]:
-        """One vector for each text, from the model of the role `embed`, asked in batches.
+    async def embed(self, texts: Sequence[str], *, run_id: str) -> Reply[list[list[float]]]:
+        """One vector for each text, from the model of the role `embed`; all go in one request, so a few dozen at most.
 
         Raises:
             As for `ask`.

@@ -78,6 +78,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def num_vectors(self) -> int:
+        """Captions whose vectors are at hand."""
+        return 0 if self._vectors is None else len(self._vectors)
+
     def find(self, image_sha256: str) -> PoolImage | None:
         """The image of that digest, or None."""
         at = self._rows.get(bytes.fromhex(image_sha256))

@@ -211,18 +211,18 @@ async def test_a_reply_that_can_not_be_kept_is_used_and_paid_twice_at_most(tmp_p
             assert (await restarted.spent()).num_calls == len(llm.requests) == 2
 
 
-async def test_texts_are_embedded_in_batches_in_their_order_and_paid_once(tmp_path: Path) -> None:
-    texts = [f"word-{number} and more" for number in range(150)]
+async def test_texts_are_embedded_in_their_order_and_paid_once(tmp_path: Path) -> None:
+    texts = [f"word-{number} and more" for number in range(50)]
     async with scripted_desk(tmp_path) as (opened, llm):
-        vectors = await opened.models.embed(texts, run_id=RUN)
-        assert sorted(len(request.texts) for request in llm.embedding_requests) == [22, 64, 64]
-        assert [pytest.approx(llm.embedding(text), abs=1e-6) for text in texts] == vectors
-        assert (await opened.spent()).num_calls == 3
-        assert await opened.models.embed(texts, run_id=RUN) == vectors
-        assert len(llm.embedding_requests) == 3
-        assert await opened.models.embed([], run_id=RUN) == []
-        with pytest.raises(Rejected, match="an empty text has no embedding"):
-            await opened.models.embed(["a", ""], run_id=RUN)
+        reply = await opened.models.embed(texts, run_id=RUN)
+        assert [pytest.approx(llm.embedding(text), abs=1e-6) for text in texts] == reply.value
+        assert (reply.spent.role, reply.spent.num_calls) == ("embed", 1)
+        again = await opened.models.embed(texts, run_id=RUN)
+        assert (again.value, again.is_cached, again.spent.num_calls) == (reply.value, True, 0)
+        assert len(llm.embedding_requests) == 1
+        for nothing in ([], ["a", ""]):
+            with pytest.raises(Rejected, match="an empty text has no embedding"):
+                await opened.models.embed(nothing, run_id=RUN)
 
 
 async def test_vectors_that_do_not_fit_are_a_failure(tmp_path: Path) -> None:

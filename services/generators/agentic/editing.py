@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.generators.agentic.agents.blueprint import Blueprint
-from services.generators.agentic.agents.consultation import AgentFailed, CallRecord, Consultation
+from services.generators.agentic.agents.consultation import AgentFailed, Consultation
 from services.generators.agentic.agents.edit import EditPlan, EditTask, plan_edits
 from services.generators.agentic.assignment import Assignment
 from services.generators.agentic.darkroom import Darkroom, Print, to_size
@@ -15,9 +15,9 @@ from services.generators.agentic.tools.edit_pixels import MIN_SIDE_PX
 from services.generators.agentic.tools.edits import EditRefused
 from services.generators.agentic.tools.policies import POLICIES, check_policy
 from shared.domain import ArtifactRef
-from shared.errors import NotFound, Rejected
+from shared.errors import NotFound
 from shared.images.decoding import ImageRefused
-from shared.llm import InvalidReply, Role
+from shared.llm import Role
 
 _NUM_OTHERS = 2
 """Images that a composite is offered."""
@@ -92,15 +92,8 @@ async def _diffused(
     assignment: Assignment, consultation: Consultation, equipment: Equipment, darkroom: Darkroom, source: Source, prompt: str
 ) -> Edited:
     seed = assignment.draw(Role.EDIT_IMAGE.value)
-    try:
-        image = await equipment.artifacts.read_bytes(source.image)
-        reply = await equipment.models.edit_image(image, prompt, run_id=assignment.run_id, seed=seed)
-    except InvalidReply as error:
-        consultation.records.append(CallRecord(Role.EDIT_IMAGE, "", error.model, is_cached=False, spent=error.spent))
-        raise AgentFailed(Role.EDIT_IMAGE, error.reason, str(error)) from error
-    except Rejected as error:
-        raise AgentFailed(Role.EDIT_IMAGE, "rejected", str(error)) from error
-    consultation.records.append(CallRecord(Role.EDIT_IMAGE, reply.digest, reply.model, reply.is_cached, reply.spent))
+    image = await equipment.artifacts.read_bytes(source.image)
+    reply = await consultation.edit_image(image, prompt, seed=seed)
     try:
         op, ref, (width_px, height_px) = await darkroom.keep_diffusion(reply.value, prompt, model=reply.model, seed=seed)
     except ImageRefused as error:

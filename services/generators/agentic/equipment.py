@@ -58,7 +58,7 @@ async def open_equipment(ports: Ports, settings: AgenticSettings, stack: AsyncEx
     await models.knock()
     return Equipment(
         models=models,
-        pool=await Pool.open(ports.artifacts),
+        pool=await Pool.open(ports.artifacts, embedding_model=next(iter(models.models(Role.EMBED)), "")),
         web=await stack.enter_async_context(open_web_finder(settings, ports.artifacts)),
         artifacts=ports.artifacts,
         max_options=settings.max_options,

@@ -14,9 +14,9 @@ from services.generators.agentic.reading import read_image
 from services.generators.agentic.seeding import share_of
 from services.generators.agentic.source import Source, of_pool
 from services.generators.agentic.thumbnails import thumbnail_in_thread
-from shared.errors import Retryable
+from shared.errors import Rejected, Retryable
 from shared.llm import Role
-from shared.pool import PoolImage
+from shared.pool import Hit, PoolImage
 
 _HITS_PER_OPTION = 4
 """Of what a search of the pool finds, so many are looked through for each image that is shown; the other candidates have their share."""
@@ -44,7 +44,7 @@ async def hunt_image(consultation: Consultation, equipment: Equipment, hunt: Hun
         Retryable: an endpoint, or the store, is away; or the web search is, and there is no other place to look.
     """
     reasons = []
-    at_hand = _of_pool(equipment, hunt, blueprint)
+    at_hand = await _of_pool(consultation, equipment, hunt, blueprint)
     for origin in ("pool", "web"):
         found = at_hand if origin == "pool" else await _of_web(equipment, hunt, blueprint, has_other=bool(at_hand))
         if not found:
@@ -67,11 +67,11 @@ async def _fitting(
     return selection.places(category)
 
 
-def _of_pool(equipment: Equipment, hunt: Hunt, blueprint: Blueprint) -> list[Source]:
+async def _of_pool(consultation: Consultation, equipment: Equipment, hunt: Hunt, blueprint: Blueprint) -> list[Source]:
     """The candidate's own first image, its share of what the blueprint's words find, and the rest of its own."""
     assignment, limit = hunt.assignment, equipment.max_options
     category = assignment.cell.category
-    hits = equipment.pool.search(blueprint.pool_query, limit=_HITS_PER_OPTION * limit * assignment.num_candidates)
+    hits = await _search(consultation, equipment, blueprint.pool_query, _HITS_PER_OPTION * limit * assignment.num_candidates)
     mine = [
         hit.image
         for hit in hits
@@ -82,6 +82,16 @@ def _of_pool(equipment: Equipment, hunt: Hunt, blueprint: Blueprint) -> list[Sou
     ]
     ordered = [*hunt.dealt[:1], *mine[: limit // 2], *hunt.dealt[1:], *mine[limit // 2 :]]
     return [of_pool(image) for image in ordered[:limit]]
+
+
+async def _search(consultation: Consultation, equipment: Equipment, query: str, limit: int) -> list[Hit]:
+    """By words, and by meaning where the pool's captions are embedded."""
+    pool = equipment.pool
+    vector = await consultation.embed(query) if pool.num_vectors else None
+    try:
+        return pool.search(query, limit=limit, vector=vector)
+    except Rejected as error:
+        raise AgentFailed(Role.EMBED, "rejected", str(error)) from error
 
 
 async def _of_web(equipment: Equipment, hunt: Hunt, blueprint: Blueprint, *, has_other: bool) -> list[Source]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from services.generators.agentic.assignment import Assignment
 from shared.domain import Spend
 from shared.errors import Rejected
-from shared.llm import Call, InvalidReply, LanguageModels, Part, Role
+from shared.llm import Call, InvalidReply, LanguageModels, Part, Reply, Role
 from shared.quoting import RULE, quoted
 
 MAX_TRIES = 3
@@ -25,6 +25,7 @@ class AgentReply(BaseModel):
 
 
 T = TypeVar("T", bound=AgentReply)
+R = TypeVar("R")
 
 
 async def _nothing(_: AgentReply) -> str | None:
@@ -105,25 +106,42 @@ class Consultation:
                 temperature=temperature,
                 seed=number if is_lasting else self._assignment.draw(role.value, label, number),
             )
-            reply = await self._ask_once(call, schema)
-            wrong = await complaint(reply) or ""
+            reply = await self._recorded(role, self._models.ask(call, schema))
+            wrong = await complaint(reply.value) or ""
             if not wrong:
-                return reply
+                return reply.value
             # What is wrong is told with words of the reply in it.
-            told = [quoted(reply.model_dump_json(), source="your previous reply"), quoted(wrong, source="why it can't be used")]
+            told = [quoted(reply.value.model_dump_json(), source="your previous reply"), quoted(wrong, source="why it can't be used")]
             said = [Part(text="\n".join([*told, "Reply anew."]))]
         raise AgentFailed(role, "unusable", wrong)
 
-    async def _ask_once(self, call: Call, schema: type[T]) -> T:
+    async def embed(self, text: str) -> list[float]:
+        """The text's vector, by the model that embeds the pool's captions.
+
+        Raises:
+            As `ask`.
+        """
+        reply = await self._recorded(Role.EMBED, self._models.embed([text], run_id=self._assignment.run_id))
+        return reply.value[0]
+
+    async def edit_image(self, image: bytes, prompt: str, *, seed: int) -> Reply[bytes]:
+        """The image as a diffusion editor changed it.
+
+        Raises:
+            As `ask`.
+        """
+        return await self._recorded(Role.EDIT_IMAGE, self._models.edit_image(image, prompt, run_id=self._assignment.run_id, seed=seed))
+
+    async def _recorded(self, role: Role, asked: Awaitable[Reply[R]]) -> Reply[R]:
         try:
-            reply = await self._models.ask(call, schema)
+            reply = await asked
         except InvalidReply as error:
-            self.records.append(CallRecord(call.role, "", error.model, is_cached=False, spent=error.spent))
-            raise AgentFailed(call.role, error.reason, str(error)) from error
+            self.records.append(CallRecord(role, "", error.model, is_cached=False, spent=error.spent))
+            raise AgentFailed(role, error.reason, str(error)) from error
         except Rejected as error:
-            raise AgentFailed(call.role, "rejected", str(error)) from error
-        self.records.append(CallRecord(call.role, reply.digest, reply.model, reply.is_cached, reply.spent))
-        return reply.value
+            raise AgentFailed(role, "rejected", str(error)) from error
+        self.records.append(CallRecord(role, reply.digest, reply.model, reply.is_cached, reply.spent))
+        return reply
 
 
 @cache
