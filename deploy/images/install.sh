@@ -40,7 +40,8 @@ if [ -d openai ]; then
 fi
 if [ -d pyarrow ]; then
   cd pyarrow
-  rm -rf include src _flight.* _s3fs.* _gcsfs.* _azurefs.* _hdfs.* _orc.* _substrait.* libarrow_flight* libarrow_python_flight* libarrow_s3*
+  rm -rf include src _flight.* _s3fs.* _gcsfs.* _azurefs.* _hdfs.* _orc.* _dataset_orc.* _substrait.* _pyarrow_cpp_tests.* *_parquet_encryption.* \
+    libarrow_flight* libarrow_python_flight* libarrow_python_parquet_encryption* libarrow_s3*
   # The wheel holds each of these three times.
   for library in libarrow_python*.so.????; do
     ln -sf "$library" "${library%.????}"
