@@ -104,7 +104,7 @@ class Pool:
         segments = self._segments
         scores = score_texts([segment.words for segment in segments], text)
         if vector is not None and self._vectors is not None:
-            scores = _fused(scores, self._vectors.likeness(vector, self._rows))
+            scores = _fused(scores, self._vectors.likeness(vector, self._rows, len(scores)))
         if category is not None:
             scores[~_mask(segments, category)] = 0
         return [Hit(_image(segments, at), float(scores[at])) for at in _largest(scores, limit) if scores[at] > 0]

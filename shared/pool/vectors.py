@@ -73,11 +73,11 @@ class Vectors:
         """None yet; takes the model's name."""
         self._artifacts, self._prefix = artifacts, vectors_prefix(model)
         self._names: frozenset[str] = frozenset()
-        self._digests: list[bytes] = []
-        self._matrix: npt.NDArray[np.float16] = np.zeros((0, 0), dtype=np.float16)
+        # One attribute, so that a search in another thread sees both or neither.
+        self._held: tuple[list[bytes], npt.NDArray[np.float16]] = ([], np.zeros((0, 0), dtype=np.float16))
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._held[0])
 
     async def refresh(self) -> None:
         """Takes in what was committed since.
@@ -91,31 +91,34 @@ class Vectors:
         digests = [digest for table in tables for digest in table.column("image_sha256").to_pylist()]
         if digests:
             vectors = [vector for table in tables for vector in table.column("vector").to_pylist()]
-            matrix = await asyncio.to_thread(_stacked, self._matrix, vectors)
-            self._digests, self._matrix = self._digests + digests, matrix
+            known, matrix = self._held
+            self._held = (known + digests, await asyncio.to_thread(_stacked, matrix, vectors))
         self._names |= frozenset(names)
 
-    def likeness(self, vector: Sequence[float], places: Mapping[bytes, int]) -> Floats:
-        """The cosine of every image's vector with another one; −1 for images that have none.
+    def likeness(self, vector: Sequence[float], places: Mapping[bytes, int], num_places: int) -> Floats:
+        """The cosine of every image's vector with another one; −1 for images that have none. Safe beside a refresh in another thread.
 
         Args:
             vector: of any length but zero.
-            places: where each image's value shall stand.
+            places: where each image's value shall stand; images that came meanwhile may stand beyond the last place.
+            num_places: how many values there shall be.
 
         Raises:
             Rejected: it has another number of dimensions.
         """
-        found = np.full(len(places), -1, dtype=np.float32)
-        if not self._digests:
+        digests, matrix = self._held
+        found = np.full(num_places, -1, dtype=np.float32)
+        if not digests:
             return found
-        if len(vector) != self._matrix.shape[1]:
-            raise Rejected(f"the pool's vectors have {self._matrix.shape[1]} dimensions, not {len(vector)}: embed it by the same model")
+        if len(vector) != matrix.shape[1]:
+            raise Rejected(f"the pool's vectors have {matrix.shape[1]} dimensions, not {len(vector)}: embed it by the same model")
         unit = _unit(np.asarray(vector, dtype=np.float32))
-        for start in range(0, len(self._digests), _ROWS_AT_A_TIME):
+        for start in range(0, len(digests), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
-            at = np.array([places.get(digest, -1) for digest in self._digests[part]])
-            cosines = self._matrix[part].astype(np.float32) @ unit
-            found[at[at >= 0]] = cosines[at >= 0]
+            at = np.array([places.get(digest, -1) for digest in digests[part]])
+            cosines = matrix[part].astype(np.float32) @ unit
+            stands = (at >= 0) & (at < num_places)
+            found[at[stands]] = cosines[stands]
         return found
 
     async def _read(self, name: str) -> pa.Table:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import LocalStack
+from services.cli.pool_embed import Embedder
+from tests.contract.llm_desk import scripted_desk
 from tests.integration.pool_console import pool, stored
 from tests.scripted_llm.models_toml import models_toml
 from tests.scripted_llm.server import ScriptedLlm
@@ -61,6 +63,18 @@ def test_captions_are_embedded_once_and_found_by_meaning(state: Path, tmp_path: 
         assert "1 of 1 batches, 1 captions" in pool("embed", *named).out
         assert len(stored(state, "manifests")) > num_manifests
         assert llm.violations == []
+
+
+async def test_many_captions_are_embedded_in_batches_in_their_order_and_paid_once(tmp_path: Path) -> None:
+    texts = [f"word-{number} and more" for number in range(150)]
+    async with scripted_desk(tmp_path) as (opened, llm):
+        embedder = Embedder(opened.models, "embedder", "pool-1")
+        vectors = await embedder.embed(texts)
+        assert sorted(len(request.texts) for request in llm.embedding_requests) == [22, 64, 64]
+        assert [pytest.approx(llm.embedding(text), abs=1e-6) for text in texts] == vectors
+        assert await embedder.embed(texts) == vectors
+        assert len(llm.embedding_requests) == 3
+        assert await embedder.embed([]) == []
 
 
 def test_a_budget_that_does_not_suffice_stops_before_anything_is_paid(state: Path, tmp_path: Path) -> None:

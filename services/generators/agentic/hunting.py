@@ -1,5 +1,6 @@
 """Finding the image of one candidate: in the pool first, then on the web, and chosen by a model that looks at it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,8 @@ async def _search(consultation: Consultation, equipment: Equipment, query: str, 
     pool = equipment.pool
     vector = await consultation.embed(query) if pool.num_vectors else None
     try:
-        return pool.search(query, limit=limit, vector=vector)
+        # Vectors of a large pool take a while, and leases are made many at a time.
+        return await asyncio.to_thread(pool.search, query, limit=limit, vector=vector)
     except Rejected as error:
         raise AgentFailed(Role.EMBED, "rejected", str(error)) from error
 

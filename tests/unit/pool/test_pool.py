@@ -15,7 +15,7 @@ from shared.errors import Rejected
 from shared.images.perceptual_hash import mirrored_hash
 from shared.pool import Pool, PoolImage
 from shared.pool.batches import PREFIX, ROWS_FILE, RefusedFile, commit_batch, domain_of, image_of, read_rows, write_rows
-from shared.pool.vectors import batches_without_vectors, commit_vectors
+from shared.pool.vectors import Vectors, batches_without_vectors, commit_vectors
 from shared.ports import Cause
 from shared.store_directory import DirectoryStore
 from tests.unit.pool.pictures import pool_image
@@ -181,6 +181,15 @@ async def test_images_and_thumbnails_are_read_and_checked(artifacts: Artifacts) 
     pool = await Pool.open(artifacts)
     [hit] = pool.search("example", limit=1)
     assert (await pool.read(hit.image), await pool.read_thumbnail(hit.image)) == (b"image", b"thumbnail")
+
+
+async def test_a_search_that_runs_beside_a_refresh_passes_over_images_that_it_does_not_know_yet(artifacts: Artifacts) -> None:
+    digests = [bytes([number]) * 32 for number in range(3)]
+    await commit_vectors(artifacts, f"{PREFIX}a", "m", {digest.hex(): [1.0, float(at)] for at, digest in enumerate(digests)})
+    vectors = Vectors(artifacts, "m")
+    await vectors.refresh()
+    found = vectors.likeness([1.0, 0.0], {digests[0]: 1, digests[2]: 2}, 2)
+    assert found.tolist() == [-1.0, 1.0]
 
 
 async def test_vectors_find_what_means_the_same(artifacts: Artifacts) -> None:
